@@ -1,0 +1,154 @@
+"""Model cards, limits, and what the service says about its models."""
+
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta
+
+from contracts._base import Name, Positive, Probability, Record, Seconds, Sha256
+from contracts.tensors import Signature
+
+Use = Literal["open", "research"]
+"""``open``: data and weights may be used by anybody. ``research``: the training data restrict use to research."""
+
+
+class Limits(Record, kw_only=True):
+    """How much of a model one process serves at once. Every limit is a number; none means 'unbounded'."""
+
+    max_rows: Positive = 64
+    """Rows in one execution, and in one request."""
+    max_cost: Positive = 65_536
+    """Budget of one execution: rows times the padded sizes of the dynamic dimensions (frames, tokens)."""
+    queue: Positive = 256
+    """Requests that wait. One more is refused at once (503 and Retry-After)."""
+    deadline: Seconds = 5.0
+    """A request that gets no answer within it is given up (504); the caller may ask for less, not more."""
+
+
+class ImageInput(Record, kw_only=True):
+    """How an image of any size becomes the graph's input: grey or RGB, resize, scale to [0, 1], then (x - mean) / std."""
+
+    height: Positive
+    width: Positive
+    channels: Literal[1, 3]
+    mean: float = 0.0
+    std: Annotated[float, Meta(gt=0)] = 1.0
+    ground: Literal["dark", "light"] = "dark"
+    """The background the model was trained on; an image on the other ground is posted with ``invert=true``."""
+
+
+class Interval(Record, kw_only=True):
+    """A two-sided interval at ``level``."""
+
+    low: float
+    high: float
+    level: Probability = 0.95
+
+
+class Metric(Record, kw_only=True):
+    """One figure of a model on one split, with its interval where one was computed."""
+
+    name: str
+    split: str
+    value: float
+    n: Positive
+    """Items the figure rests on."""
+    interval: Interval | None = None
+
+
+class DataSource(Record, kw_only=True):
+    """The data a model saw: which, under what licence, and the digest of the exact files."""
+
+    name: str
+    licence: str
+    sha256: Sha256
+    items: Positive
+
+
+class Lineage(Record, kw_only=True):
+    """Where a published version came from."""
+
+    command: str
+    """The command line that trained it."""
+    run: str
+    config: dict[str, Any]
+    data: tuple[DataSource, ...]
+    created: str
+    """UTC, ISO 8601."""
+    software: dict[str, str]
+
+
+class ModelCard(Record, kw_only=True):
+    """All that is known of one published version; ``card.json`` beside its graph, and ``GET /v1/models/{name}``."""
+
+    name: Name
+    version: Positive
+    system: Name
+    task: Literal["image-classification"]
+    paper: str
+    description: str
+    use: Use
+    signature: Signature
+    labels: tuple[str, ...]
+    image: ImageInput | None = None
+    limits: Limits = Limits()
+    metrics: tuple[Metric, ...]
+    """Figures on the published test split."""
+    properties: dict[str, float | int | str | bool] = {}
+    """Figures that belong to the method, such as the soft-hard gap or the leaf usage."""
+    caveats: tuple[str, ...]
+    """What the model is not good for."""
+    lineage: Lineage
+    graph_sha256: Sha256
+    golden_sha256: Sha256
+    golden_tolerance: Annotated[float, Meta(gt=0)] = 1e-4
+    """Largest absolute difference to the golden outputs that still counts as the same model."""
+
+
+class ModelStatus(Record, kw_only=True):
+    """Readiness of one model, with the reason when it is not ready."""
+
+    ready: bool
+    version: int | None
+    reason: str | None = None
+
+
+class Readiness(Record, kw_only=True):
+    """``GET /readyz``: 200 when ``ready``, else 503 with the same body."""
+
+    ready: bool
+    reason: str | None = None
+    models: dict[str, ModelStatus]
+
+
+class Liveness(Record, kw_only=True):
+    """``GET /livez``: the process runs its event loop."""
+
+    alive: bool = True
+
+
+class ModelSummary(Record, kw_only=True):
+    """One line of ``GET /v1/models``."""
+
+    name: str
+    system: str
+    task: str
+    description: str
+    use: Use
+    version: int
+    """The version that answers when a request names none."""
+    versions: tuple[int, ...]
+    aliases: dict[str, int]
+    status: ModelStatus
+
+
+class ModelList(Record, kw_only=True):
+    """``GET /v1/models``."""
+
+    models: tuple[ModelSummary, ...]
+
+
+class ModelDetail(Record, kw_only=True):
+    """``GET /v1/models/{name}``: the summary and the whole card of the current version."""
+
+    summary: ModelSummary
+    card: ModelCard

@@ -1,0 +1,1 @@
+"""The composition root: the one app, the command line, benches, deployment."""

@@ -1,0 +1,1 @@
+"""LLM studies: BloomWise prompting and task priors in in-context learning."""

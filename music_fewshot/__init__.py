@@ -1,0 +1,1 @@
+"""Music few-shot tagging: LC-Protonets."""

@@ -1,0 +1,1 @@
+"""Speech: emotion recognition (MEDUSA) and domain-adapted recognition (MSDA)."""

@@ -1,0 +1,1 @@
+"""Vision and language: ACN, FFF/eFFF, PowMix, DeepMLF."""
