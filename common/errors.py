@@ -1,21 +1,21 @@
 """Every error the suite raises on purpose. Each says who must act and how.
 
-    KitharaError
-    |-- Rejected            the caller must change the request        400
-    |   |-- Malformed       the body cannot be read at all            400
-    |   |-- Unknown         no such model, version, tag set ...       404
-    |   |-- TooLarge        over a stated limit                       413
-    |   |-- Unsupported     a media type that is not taken            415
-    |   |-- Invalid         readable, but a field is wrong            422
-    |   `-- TooMany         this caller asks too often                429
-    |-- Unavailable         wait and ask again                        503
-    |   |-- QueueFull       refused early, nothing was computed       503
-    |   |-- NotReady        the model is loading or failed to load    503
-    |   `-- Draining        the process is going down                 503
-    |-- DeadlineExceeded    the answer would come too late            504
-    |-- CallerLeft          nobody waits for the answer               499
-    |-- BackendFault        the model failed on valid input           502
-    `-- OperatorError       a command, a file or a setting is wrong   (command line: one line, exit status 2)
+KitharaError
+|-- Rejected            the caller must change the request        400
+|   |-- Malformed       the body cannot be read at all            400
+|   |-- Unknown         no such model, version, tag set ...       404
+|   |-- TooLarge        over a stated limit                       413
+|   |-- Unsupported     a media type that is not taken            415
+|   |-- Invalid         readable, but a field is wrong            422
+|   `-- TooMany         this caller asks too often                429
+|-- Unavailable         wait and ask again                        503
+|   |-- QueueFull       refused early, nothing was computed       503
+|   |-- NotReady        the model is loading or failed to load    503
+|   `-- Draining        the process is going down                 503
+|-- DeadlineExceeded    the answer would come too late            504
+|-- CallerLeft          nobody waits for the answer               499
+|-- BackendFault        the model failed on valid input           502
+`-- OperatorError       a command, a file or a setting is wrong   (command line: one line, exit status 2)
 """
 
 from typing import ClassVar

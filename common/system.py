@@ -1,7 +1,7 @@
 """What a research system tells the suite about itself, and how the suite finds it.
 
-Each paper folder holds ``system.py`` with one ``SYSTEM``. The verbs are dotted paths, imported only when called, so that
-listing systems or serving one never imports torch.
+Each paper folder holds ``system.py`` with one ``SYSTEM``. The verbs are dotted paths, imported only when called, so
+that listing systems or serving one never imports torch.
 """
 
 import importlib

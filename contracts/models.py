@@ -25,7 +25,7 @@ class Limits(Record, kw_only=True):
 
 
 class ImageInput(Record, kw_only=True):
-    """How an image of any size becomes the graph's input: grey or RGB, resize, scale to [0, 1], then (x - mean) / std."""
+    """From an image of any size to the graph's input: grey or RGB, resized, scaled to [0, 1], (x - mean) / std."""
 
     height: Positive
     width: Positive

@@ -6,8 +6,8 @@
     models/<name>/<version>/card.json     Triton ignores what is not the graph
     models/<name>/<version>/golden.npz    inputs and the outputs that the exporter saw
 
-The card and the golden tensors lie beside the graph they describe, not above it: so a version is published by one rename,
-two versions can differ in their figures, and rolling back brings the right card back with the graph.
+The card and the golden tensors lie beside the graph they describe, not above it: so a version is published by one
+rename, two versions can differ in their figures, and rolling back brings the right card back with the graph.
 """
 
 from pathlib import Path
