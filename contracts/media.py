@@ -12,7 +12,7 @@ class ImageLimits(Record, kw_only=True):
     """Checked before any pixel is decoded."""
 
     bytes: Positive = 10 * MIB
-    pixels: Positive = 40_000_000
+    pixels: Positive = 25_000_000
     """Width times height as the header states it: a small file may unpack to gigabytes."""
 
 

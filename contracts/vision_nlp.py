@@ -11,8 +11,10 @@ from contracts.tensors import BATCH, Signature, Tensor
 class ClassifyOptions(Record, kw_only=True):
     """Options of ``POST /v1/vision/classify``: query parameters, or fields of the multipart form."""
 
-    model: Annotated[str, Meta(max_length=80, examples=["fff-fashion-mnist", "fff-fashion-mnist@1"])] | None = None
-    """``name``, ``name@version`` or ``name@alias``; the service's default model when absent."""
+    model: Annotated[str, Meta(max_length=80, examples=["fff-fashion-mnist", "fff-fashion-mnist@1"])] = (
+        "fff-fashion-mnist"
+    )
+    """``name``, ``name@version`` or ``name@alias``."""
     top_k: Annotated[int, Meta(ge=1, le=1000)] = 5
     """Number of labels in ``scores``; all labels when the model has fewer."""
     invert: bool = False
