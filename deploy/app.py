@@ -1,0 +1,55 @@
+"""The one app: every domain's routes over one set of models, on the back end that the settings name."""
+
+import importlib.util
+from collections.abc import Iterator
+from pathlib import Path
+
+from common.registry.store import Repository
+from common.runtime.models import Models
+
+from common.errors import OperatorError
+from common.http import app as http
+from common.runtime.base import Backend
+from common.runtime.local import LocalBackend
+from common.settings import Settings
+from common.system import DOMAINS, load
+
+SHIPPED = Path(__file__).parent / "models"
+"""The starter models that come with the suite."""
+
+
+def create_app(settings: Settings) -> http.App:
+    """Compose the domains that ``settings.domain`` names. Raises OperatorError for settings that cannot be served."""
+    models = Models(Repository(repository_folder(settings)), open_backend(settings), licences=settings.licences)
+    routers = [load(f"{domain}.app:routes")(models) for domain in domains(settings.domain)]
+    return http.create_app("Kithara", routers, models, settings)
+
+
+def repository_folder(settings: Settings) -> Path:
+    """The model repository to serve; the shipped one when none is named."""
+    folder = SHIPPED if settings.models is None else Path(settings.models)
+    if not folder.is_dir():
+        raise OperatorError(f"no model repository at {folder}; name an existing folder with --models")
+    return folder
+
+
+def open_backend(settings: Settings) -> Backend:
+    """The only place where a back end is chosen."""
+    if settings.backend == "local":
+        return LocalBackend(threads=settings.threads, device=settings.device)
+    if settings.triton is None:
+        raise OperatorError("--backend remote needs the server's gRPC address: --triton HOST:PORT")
+    from common.runtime.remote import TritonBackend  # tritonclient takes time and memory that local serving saves
+
+    return TritonBackend(settings.triton)
+
+
+def domains(wanted: str) -> Iterator[str]:
+    """Domain packages to serve: the one that is named, or all that have an ``app``."""
+    if wanted != "all" and not _serves(wanted):
+        raise OperatorError(f"{wanted} serves nothing yet; use --domain {'|'.join(['all', *filter(_serves, DOMAINS)])}")
+    return (d for d in DOMAINS if wanted in ("all", d) and _serves(d))
+
+
+def _serves(domain: str) -> bool:
+    return importlib.util.find_spec(f"{domain}.app") is not None
