@@ -109,7 +109,7 @@ def triton(session: nox.Session) -> None:
 @nox.session(venv_backend="none")
 def e2e(session: nox.Session) -> None:
     """Start the suite as the README does and check real answers; KITHARA_DATA adds real test images."""
-    pytest(session, "tests/e2e", "-m", "e2e", KITHARA_SERVE_PATH=serving(session)["PATH"])
+    pytest(session, "tests/e2e", "-m", "e2e")
 
 
 @nox.session(venv_backend="none")

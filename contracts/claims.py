@@ -10,7 +10,7 @@ from contracts.models import Interval
 Verdict = Literal["holds", "does not hold", "inconclusive at this scale"]
 
 
-class ClaimResult(Record, kw_only=True):
+class ClaimResult(Record, frozen=True, kw_only=True):
     """One claim, measured."""
 
     claim: str
@@ -34,7 +34,7 @@ class ClaimResult(Record, kw_only=True):
     verdict: Verdict
 
 
-class ClaimRow(Record, kw_only=True):
+class ClaimRow(Record, frozen=True, kw_only=True):
     """One measured condition of one seed, so that every effect can be computed again from the report."""
 
     condition: str
@@ -43,7 +43,7 @@ class ClaimRow(Record, kw_only=True):
     values: dict[str, float]
 
 
-class ClaimsReport(Record, kw_only=True):
+class ClaimsReport(Record, frozen=True, kw_only=True):
     """All claims of one system."""
 
     system: Name

@@ -8,7 +8,7 @@ IMAGE_TYPES = ("image/png", "image/jpeg")
 MIB = 1024 * 1024
 
 
-class ImageLimits(Record, kw_only=True):
+class ImageLimits(Record, frozen=True, kw_only=True):
     """Checked before any pixel is decoded."""
 
     bytes: Positive = 10 * MIB

@@ -11,7 +11,7 @@ Use = Literal["open", "research"]
 """``open``: data and weights may be used by anybody. ``research``: the training data restrict use to research."""
 
 
-class Limits(Record, kw_only=True):
+class Limits(Record, frozen=True, kw_only=True):
     """How much of a model one process serves at once. Every limit is a number; none means 'unbounded'."""
 
     max_rows: Positive = 64
@@ -24,7 +24,7 @@ class Limits(Record, kw_only=True):
     """A request that gets no answer within it is given up (504); the caller may ask for less, not more."""
 
 
-class ImageInput(Record, kw_only=True):
+class ImageInput(Record, frozen=True, kw_only=True):
     """From an image of any size to the graph's input: grey or RGB, resized, scaled to [0, 1], (x - mean) / std."""
 
     height: Positive
@@ -36,7 +36,7 @@ class ImageInput(Record, kw_only=True):
     """The background the model was trained on; an image on the other ground is posted with ``invert=true``."""
 
 
-class Interval(Record, kw_only=True):
+class Interval(Record, frozen=True, kw_only=True):
     """A two-sided interval at ``level``."""
 
     low: float
@@ -44,7 +44,7 @@ class Interval(Record, kw_only=True):
     level: Probability = 0.95
 
 
-class Metric(Record, kw_only=True):
+class Metric(Record, frozen=True, kw_only=True):
     """One figure of a model on one split, with its interval where one was computed."""
 
     name: str
@@ -55,7 +55,7 @@ class Metric(Record, kw_only=True):
     interval: Interval | None = None
 
 
-class DataSource(Record, kw_only=True):
+class DataSource(Record, frozen=True, kw_only=True):
     """The data a model saw: which, under what licence, and the digest of the exact files."""
 
     name: str
@@ -64,7 +64,7 @@ class DataSource(Record, kw_only=True):
     items: Positive
 
 
-class Lineage(Record, kw_only=True):
+class Lineage(Record, frozen=True, kw_only=True):
     """Where a published version came from."""
 
     command: str
@@ -77,7 +77,7 @@ class Lineage(Record, kw_only=True):
     software: dict[str, str]
 
 
-class ModelCard(Record, kw_only=True):
+class ModelCard(Record, frozen=True, kw_only=True):
     """All that is known of one published version; ``card.json`` beside its graph, and ``GET /v1/models/{name}``."""
 
     name: Name
@@ -104,7 +104,7 @@ class ModelCard(Record, kw_only=True):
     """Largest absolute difference to the golden outputs that still counts as the same model."""
 
 
-class ModelStatus(Record, kw_only=True):
+class ModelStatus(Record, frozen=True, kw_only=True):
     """Readiness of one model, with the reason when it is not ready."""
 
     ready: bool
@@ -112,7 +112,7 @@ class ModelStatus(Record, kw_only=True):
     reason: str | None = None
 
 
-class Readiness(Record, kw_only=True):
+class Readiness(Record, frozen=True, kw_only=True):
     """``GET /readyz``: 200 when ``ready``, else 503 with the same body."""
 
     ready: bool
@@ -120,13 +120,13 @@ class Readiness(Record, kw_only=True):
     models: dict[str, ModelStatus]
 
 
-class Liveness(Record, kw_only=True):
+class Liveness(Record, frozen=True, kw_only=True):
     """``GET /livez``: the process runs its event loop."""
 
     alive: bool = True
 
 
-class ModelSummary(Record, kw_only=True):
+class ModelSummary(Record, frozen=True, kw_only=True):
     """One line of ``GET /v1/models``."""
 
     name: str
@@ -141,13 +141,13 @@ class ModelSummary(Record, kw_only=True):
     status: ModelStatus
 
 
-class ModelList(Record, kw_only=True):
+class ModelList(Record, frozen=True, kw_only=True):
     """``GET /v1/models``."""
 
     models: tuple[ModelSummary, ...]
 
 
-class ModelDetail(Record, kw_only=True):
+class ModelDetail(Record, frozen=True, kw_only=True):
     """``GET /v1/models/{name}``: the summary and the whole card of the current version."""
 
     summary: ModelSummary

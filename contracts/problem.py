@@ -11,7 +11,7 @@ PROBLEM_TYPE_PREFIX = "urn:kithara:problem:"
 """A problem's ``type`` is this and its slug, e.g. ``urn:kithara:problem:queue-full``."""
 
 
-class FieldError(Record, kw_only=True):
+class FieldError(Record, frozen=True, kw_only=True):
     """One thing wrong with the request, and where."""
 
     field: str
@@ -19,7 +19,7 @@ class FieldError(Record, kw_only=True):
     message: str
 
 
-class Problem(Record, kw_only=True):
+class Problem(Record, frozen=True, kw_only=True):
     """What went wrong, who must act, and how."""
 
     type: Annotated[str, Meta(examples=["urn:kithara:problem:queue-full"])]

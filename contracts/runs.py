@@ -6,7 +6,7 @@ from contracts._base import Name, Positive, Record
 from contracts.models import DataSource, Metric
 
 
-class RunManifest(Record, kw_only=True):
+class RunManifest(Record, frozen=True, kw_only=True):
     """``run.json``: what was run, on what, and how far it got. Export refuses a run without a valid one."""
 
     id: str
@@ -28,21 +28,21 @@ class RunManifest(Record, kw_only=True):
     properties: dict[str, float | int | str | bool] = {}
 
 
-class Event(Record, kw_only=True, tag_field="event"):
+class Event(Record, frozen=True, kw_only=True, tag_field="event"):
     """One line of ``events.jsonl``."""
 
     time: float
     """Seconds since the Unix epoch."""
 
 
-class RunStarted(Event, kw_only=True, tag="run-started"):
+class RunStarted(Event, frozen=True, kw_only=True, tag="run-started"):
     """The first line of a run, and of each resumption."""
 
     run: str
     resumed_step: int = 0
 
 
-class PhaseStarted(Event, kw_only=True, tag="phase-started"):
+class PhaseStarted(Event, frozen=True, kw_only=True, tag="phase-started"):
     """A new objective or a new set of trained parameters begins."""
 
     phase: str
@@ -50,7 +50,7 @@ class PhaseStarted(Event, kw_only=True, tag="phase-started"):
     epochs: Positive
 
 
-class StepLogged(Event, kw_only=True, tag="step"):
+class StepLogged(Event, frozen=True, kw_only=True, tag="step"):
     """Means over the steps since the last such line."""
 
     phase: str
@@ -58,7 +58,7 @@ class StepLogged(Event, kw_only=True, tag="step"):
     values: dict[str, float]
 
 
-class EpochEnded(Event, kw_only=True, tag="epoch"):
+class EpochEnded(Event, frozen=True, kw_only=True, tag="epoch"):
     """Figures at the end of an epoch."""
 
     phase: str
@@ -67,7 +67,7 @@ class EpochEnded(Event, kw_only=True, tag="epoch"):
     values: dict[str, float]
 
 
-class CheckpointSaved(Event, kw_only=True, tag="checkpoint"):
+class CheckpointSaved(Event, frozen=True, kw_only=True, tag="checkpoint"):
     """A checkpoint is whole on disk."""
 
     step: int
@@ -75,7 +75,7 @@ class CheckpointSaved(Event, kw_only=True, tag="checkpoint"):
     best: bool
 
 
-class RunFinished(Event, kw_only=True, tag="run-finished"):
+class RunFinished(Event, frozen=True, kw_only=True, tag="run-finished"):
     """The last line of a completed run."""
 
     step: int

@@ -32,7 +32,7 @@ Dim = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]*$")] | Annotated[int, Meta(g
 """A fixed size, or the name of a dynamic one; equal names are equal sizes within one request."""
 
 
-class Tensor(Record, kw_only=True):
+class Tensor(Record, frozen=True, kw_only=True):
     """One input or output of a graph. ``dims[0]`` is always ``"batch"``."""
 
     name: Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")]
@@ -46,7 +46,7 @@ class Tensor(Record, kw_only=True):
             raise ValueError(f"tensor {self.name!r}: dims start with 'batch' and name it once, got {self.dims}")
 
 
-class Signature(Record, kw_only=True):
+class Signature(Record, frozen=True, kw_only=True):
     """All inputs and outputs of a graph, in the graph's order.
 
     A graph with a dynamic dimension besides ``batch`` must take the true lengths or a mask among its inputs, so that a

@@ -8,7 +8,7 @@ from contracts._base import Positive, Probability, Record
 from contracts.tensors import BATCH, Signature, Tensor
 
 
-class ClassifyOptions(Record, kw_only=True):
+class ClassifyOptions(Record, frozen=True, kw_only=True):
     """Options of ``POST /v1/vision/classify``: query parameters, or fields of the multipart form."""
 
     model: Annotated[str, Meta(max_length=80, examples=["fff-fashion-mnist", "fff-fashion-mnist@1"])] = (
@@ -21,14 +21,14 @@ class ClassifyOptions(Record, kw_only=True):
     """Negate the picture first: for a dark thing on a light ground where the model card's ``ground`` is dark."""
 
 
-class LabelScore(Record, kw_only=True):
+class LabelScore(Record, frozen=True, kw_only=True):
     """A label and its probability (softmax over all labels of the model)."""
 
     label: str
     score: Probability
 
 
-class ClassifyResponse(Record, kw_only=True):
+class ClassifyResponse(Record, frozen=True, kw_only=True):
     """The answer of ``POST /v1/vision/classify``."""
 
     label: str

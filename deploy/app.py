@@ -4,18 +4,15 @@ import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
 
-from common.registry.store import Repository
-from common.runtime.models import Models
-
 from common.errors import OperatorError
 from common.http import app as http
+from common.registry.store import Repository
 from common.runtime.base import Backend
 from common.runtime.local import LocalBackend
+from common.runtime.models import Models
 from common.settings import Settings
 from common.system import DOMAINS, load
-
-SHIPPED = Path(__file__).parent / "models"
-"""The starter models that come with the suite."""
+from deploy import SHIPPED
 
 
 def create_app(settings: Settings) -> http.App:

@@ -1,0 +1,1 @@
+"""The container images (``Containerfile.*``) and the rules they keep."""

@@ -1,0 +1,1 @@
+"""The Kubernetes manifests (kustomize: ``base``, ``overlays/cpu``, ``overlays/gpu``) and the rules they keep."""

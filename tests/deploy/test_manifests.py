@@ -1,0 +1,271 @@
+"""Every overlay is rendered, valid for several Kubernetes versions, and at one with the code."""
+
+import asyncio
+import copy
+import json
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+
+from deploy.k8s.checks import RULES, Facts, problems
+from deploy.triton.server import PRODUCTION_ARGS
+
+pytestmark = [
+    pytest.mark.manifests,
+    pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl, which renders the overlays, is not on PATH"),
+]
+
+FOLDER = Path(__file__).parents[2] / "deploy" / "k8s"
+OVERLAYS = sorted(path.parent.name for path in FOLDER.glob("overlays/*/kustomization.yaml"))
+VERSIONS = ("1.31", "1.32", "1.33", "1.34", "1.35")
+
+Objects = list[dict[str, Any]]
+
+
+@cache
+def rendered(overlay: str) -> str:
+    """The YAML of an overlay, built without a network."""
+    command = ["kubectl", "kustomize", str(FOLDER / "overlays" / overlay)]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def objects(overlay: str) -> Objects:
+    """Fresh dictionaries, to be broken at will."""
+    return list(yaml.safe_load_all(rendered(overlay)))
+
+
+@cache
+def facts() -> Facts:
+    """The app's routes, as its own OpenAPI document lists them, beside those that the document leaves out."""
+    return Facts(routes=frozenset(asyncio.run(_routes())), triton_args=PRODUCTION_ARGS)
+
+
+async def _routes() -> set[str]:
+    import httpx
+
+    from common.settings import Settings
+    from deploy.app import create_app
+
+    app = create_app(Settings(models=str(FOLDER)))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
+        document = json.loads((await client.get("/openapi.json")).content)
+        found = {path for path in ("/livez", "/metrics", "/docs") if (await client.get(path)).status_code == 200}
+    return found | set(document["paths"])
+
+
+def test_both_overlays_are_checked():
+    assert OVERLAYS == ["cpu", "gpu"]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_schema(overlay, version):
+    """Strict: an unknown field is an error, and so is a kind without a schema."""
+    for item in objects(overlay):
+        assert kubernetes_validate.validate(item, version, strict=True)
+
+
+def test_the_schema_check_can_fail():
+    deployment = find(objects("cpu"), "Deployment", "kithara-triton")
+    deployment["spec"]["template"]["spec"]["containers"][0]["argz"] = []
+    with pytest.raises(kubernetes_validate.ValidationError, match="argz"):
+        kubernetes_validate.validate(deployment, VERSIONS[0], strict=True)
+    with pytest.raises(kubernetes_validate.SchemaNotFoundError):
+        kubernetes_validate.validate(
+            {"apiVersion": "kithara/v1", "kind": "Orchestra", "metadata": {}}, VERSIONS[0], strict=True
+        )
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_sound(overlay):
+    assert problems(objects(overlay), facts()) == []
+
+
+def test_only_the_gpu_overlay_asks_for_a_gpu():
+    def limits(overlay: str) -> list[dict[str, str]]:
+        return [c["resources"]["limits"] for c in containers(objects(overlay))]
+
+    assert [limit["nvidia.com/gpu"] for limit in limits("gpu") if "nvidia.com/gpu" in limit] == ["1"]
+    assert not any("nvidia.com/gpu" in limit for limit in limits("cpu"))
+
+
+# Each rule can be broken.
+
+Broken = Callable[[Objects], object]
+
+
+def find(items: Objects, kind: str, name: str) -> dict[str, Any]:
+    return next(o for o in items if o["kind"] == kind and o["metadata"]["name"].startswith(name))
+
+
+def pod(items: Objects, name: str) -> dict[str, Any]:
+    return find(items, "Deployment", name)["spec"]["template"]
+
+
+def api(items: Objects) -> dict[str, Any]:
+    return pod(items, "kithara-vision-nlp")["spec"]
+
+
+def triton(items: Objects) -> dict[str, Any]:
+    return pod(items, "kithara-triton")["spec"]
+
+
+def containers(items: Objects) -> Iterator[dict[str, Any]]:
+    for item in items:
+        if item["kind"] == "Deployment":
+            spec = item["spec"]["template"]["spec"]
+            yield from [*spec.get("initContainers", []), *spec["containers"]]
+
+
+def set_(get: Callable[[Objects], Any], **values: Any) -> Broken:
+    """Overwrite keys of one dictionary."""
+    return lambda items: get(items).update(values)
+
+
+def drop(get: Callable[[Objects], Any], *keys: Any) -> Broken:
+    """Remove keys of one dictionary or list."""
+    return lambda items: [get(items).pop(key) for key in keys]
+
+
+def first(get: Callable[[Objects], Any]) -> Callable[[Objects], Any]:
+    return lambda items: get(items)["containers"][0]
+
+
+def settings(items: Objects) -> dict[str, str]:
+    return find(items, "ConfigMap", "kithara-settings")["data"]
+
+
+def spec(kind: str, name: str = "kithara") -> Callable[[Objects], Any]:
+    return lambda items: find(items, kind, name)["spec"]
+
+
+def path(items: Objects) -> dict[str, Any]:
+    return find(items, "Ingress", "kithara")["spec"]["rules"][0]["http"]["paths"][0]
+
+
+BREAKS: list[tuple[str, Broken, str]] = [
+    ("selectors", set_(lambda o: pod(o, "kithara-triton")["metadata"], labels={}), "its own pods"),
+    ("selectors", set_(spec("Service", "kithara-vision"), selector={"a": "b"}), "no pod has the labels {'a': 'b'}"),
+    ("selectors", set_(spec("PodDisruptionBudget"), selector={"matchLabels": {"a": "b"}}), "PodDisruptionBudget"),
+    (
+        "selectors",
+        set_(spec("NetworkPolicy", "kithara-api"), podSelector={"matchLabels": {"a": "b"}}),
+        "NetworkPolicy kithara-api",
+    ),
+    (
+        "selectors",
+        lambda o: spec("NetworkPolicy", "kithara-triton")(o)["ingress"][0]["from"][0]["podSelector"][
+            "matchLabels"
+        ].update(a="b"),
+        "NetworkPolicy kithara-triton",
+    ),
+    ("ports", set_(lambda o: spec("Service", "kithara-vision")(o)["ports"][0], targetPort="web"), "no port web"),
+    ("ports", set_(lambda o: spec("NetworkPolicy", "kithara-api")(o)["ingress"][0]["ports"][0], port=81), "no port 81"),
+    (
+        "ports",
+        set_(lambda o: spec("NetworkPolicy", "kithara-api")(o)["egress"][0]["ports"][0], port="rpc"),
+        "no port rpc",
+    ),
+    ("probes", drop(first(api), "startupProbe"), "no startupProbe"),
+    ("probes", set_(lambda o: first(api)(o)["livenessProbe"]["httpGet"], path="/alive"), "/alive, which is no route"),
+    (
+        "probes",
+        set_(lambda o: first(api)(o)["livenessProbe"]["httpGet"], path="/readyz"),
+        "liveness and readiness ask the same",
+    ),
+    ("probes", set_(lambda o: first(triton)(o)["readinessProbe"]["httpGet"], port=9), "port 9"),
+    (
+        "probes",
+        set_(lambda o: first(triton)(o)["readinessProbe"]["httpGet"], path="/readyz"),
+        "/readyz, which is no route",
+    ),
+    ("scraping", drop(lambda o: pod(o, "kithara-triton")["metadata"], "annotations"), "not annotated"),
+    (
+        "scraping",
+        lambda o: pod(o, "kithara-vision-nlp")["metadata"]["annotations"].update({"prometheus.io/path": "/stats"}),
+        "8000/stats",
+    ),
+    ("references", set_(lambda o: first(api)(o)["envFrom"][0]["configMapRef"], name="absent"), "no ConfigMap absent"),
+    (
+        "references",
+        lambda o: first(api)(o)["env"].append(
+            {"name": "KITHARA_HOST", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}
+        ),
+        "no Secret s",
+    ),
+    ("references", set_(triton, volumes=[]), "no volume models"),
+    ("settings", set_(settings, KITHARA_COLOUR="red"), "KITHARA_COLOUR"),
+    ("settings", set_(settings, KITHARA_DRAIN_SECONDS="-1"), "KITHARA_DRAIN_SECONDS"),
+    ("settings", set_(settings, KITHARA_DRAIN_SECONDS="30"), "terminationGracePeriodSeconds must be above 35"),
+    ("settings", set_(settings, KITHARA_TRITON="kithara-triton:8002"), "no Service at KITHARA_TRITON"),
+    ("settings", set_(lambda o: first(api)(o)["env"][0], value="vision-nlp"), "KITHARA_DOMAIN"),
+    (
+        "scaling",
+        set_(lambda o: spec("HorizontalPodAutoscaler")(o)["scaleTargetRef"], name="absent"),
+        "no Deployment absent",
+    ),
+    ("scaling", set_(spec("HorizontalPodAutoscaler"), minReplicas=9), "minReplicas above maxReplicas"),
+    ("scaling", set_(spec("Deployment", "kithara-vision"), replicas=3), "sets replicas"),
+    ("hardening", set_(lambda o: api(o)["securityContext"], runAsUser=0), "may run as root"),
+    ("hardening", set_(lambda o: api(o)["securityContext"], runAsNonRoot=False), "may run as root"),
+    ("hardening", set_(lambda o: triton(o)["securityContext"], seccompProfile={"type": "Unconfined"}), "no seccomp"),
+    ("hardening", drop(triton, "automountServiceAccountToken"), "service account token"),
+    ("hardening", drop(api, "enableServiceLinks"), "service links"),
+    (
+        "hardening",
+        set_(lambda o: first(api)(o)["securityContext"], allowPrivilegeEscalation=True),
+        "may gain privileges",
+    ),
+    ("hardening", set_(lambda o: first(api)(o)["securityContext"], privileged=True), "may gain privileges"),
+    (
+        "hardening",
+        drop(lambda o: first(triton)(o)["securityContext"], "readOnlyRootFilesystem"),
+        "root filesystem is writable",
+    ),
+    (
+        "hardening",
+        set_(lambda o: first(api)(o)["securityContext"]["capabilities"], add=["NET_RAW"]),
+        "keeps capabilities",
+    ),
+    ("hardening", drop(lambda o: triton(o)["initContainers"][0], "securityContext"), "kithara-triton/models"),
+    ("hardening", drop(lambda o: first(api)(o)["resources"]["limits"], "memory"), "no limits of memory"),
+    ("hardening", drop(first(triton), "resources"), "no requests of cpu, memory"),
+    ("images", set_(first(api), image="registry:5000/kithara-api"), "no fixed tag"),
+    ("images", set_(first(triton), image="tritonserver:latest"), "no fixed tag"),
+    ("routing", set_(path, path="/v1/visions"), "/v1/visions: the app has no such route"),
+    ("routing", set_(path, path="/v1/visions"), "no prefix leads to /v1/vision/classify"),
+    ("routing", lambda o: path(o)["backend"]["service"].update(name="absent"), "no Service absent"),
+    ("routing", lambda o: path(o)["backend"]["service"].update(port={"name": "grpc"}), "with port grpc"),
+    ("triton", lambda o: first(triton)(o)["args"].append("--log-verbose=1"), "not those that the tests"),
+    ("triton", set_(triton, terminationGracePeriodSeconds=30), "above --exit-timeout-secs"),
+    ("triton", set_(lambda o: first(triton)(o)["ports"][1], containerPort=9001), "port grpc is not --grpc-port"),
+    (
+        "triton",
+        drop(lambda o: next(v for v in triton(o)["volumes"] if v["name"] == "shm")["emptyDir"], "medium"),
+        "/dev/shm",
+    ),
+    (
+        "triton",
+        set_(lambda o: triton(o)["initContainers"][0], image="kithara-api:0.0.9"),
+        "do not come from the API's image",
+    ),
+]
+
+
+@pytest.mark.parametrize(("rule", "break_", "expected"), BREAKS, ids=[f"{r}-{i}" for i, (r, _, _) in enumerate(BREAKS)])
+def test_every_rule_can_be_broken(rule, break_, expected):
+    items = copy.deepcopy(objects("cpu"))
+    break_(items)
+    found = problems(items, facts())
+    assert any(expected in one for one in found), found
+
+
+def test_no_rule_is_without_a_break():
+    assert {rule.__name__ for rule in RULES} == {rule for rule, _, _ in BREAKS}
