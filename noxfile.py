@@ -103,7 +103,7 @@ def triton(session: nox.Session) -> None:
     session.install(*groups("triton-server"))
     session.install("--no-deps", *groups("triton-server-no-deps"))
     server = str(Path(session.virtualenv.bin) / "python")
-    pytest(session, "tests/triton", "-m", "triton", KITHARA_TRITON_PYTHON=server, KITHARA_REQUIRE_TRITON="1")
+    pytest(session, "tests/triton", "-m", "triton", TRITON_PYTHON=server, REQUIRE_TRITON="1")
 
 
 @nox.session(venv_backend="none")

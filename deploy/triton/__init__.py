@@ -1,0 +1,1 @@
+"""Triton Inference Server: our python-based ``onnxruntime`` backend, and how a server is started."""
