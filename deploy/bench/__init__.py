@@ -1,0 +1,1 @@
+"""Benches of the suite itself: load, ceilings, and their ratios within one run."""
