@@ -1,10 +1,12 @@
 """What was published keeps working: documents against the snapshots, shipped models against their contracts."""
 
+import asyncio
 import importlib
 import pkgutil
 from pathlib import Path
 from typing import Any
 
+import httpx
 import msgspec
 import pytest
 
@@ -15,7 +17,8 @@ from common.settings import Settings
 from contracts._base import Record
 from contracts.compat import breaking
 from contracts.examples import EXAMPLES
-from deploy.app import SHIPPED, create_app
+from deploy import SHIPPED
+from deploy.app import create_app
 
 SNAPSHOTS = Path(contracts.__file__).parent / "snapshots"
 OPENAPI, SCHEMAS, DOCUMENTS = SNAPSHOTS / "openapi.json", SNAPSHOTS / "schemas.json", SNAPSHOTS / "examples"
@@ -30,7 +33,13 @@ def records() -> dict[str, type[Record]]:
 
 def openapi() -> dict[str, Any]:
     """The document that the running suite serves."""
-    return create_app(Settings()).document
+
+    async def get() -> bytes:
+        transport = httpx.ASGITransport(create_app(Settings()))
+        async with httpx.AsyncClient(transport=transport, base_url="http://suite") as client:
+            return (await client.get("/openapi.json")).content
+
+    return msgspec.json.decode(asyncio.run(get()))
 
 
 def schemas() -> dict[str, Any]:

@@ -1,0 +1,57 @@
+"""Schemathesis against the whole suite on a real socket, as its own OpenAPI document describes it."""
+
+import io
+import threading
+import time
+from collections.abc import Iterator
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from common.http.server import Server, config
+from common.settings import Settings
+from deploy.app import create_app
+
+schemathesis = pytest.importorskip("schemathesis", reason="needs schemathesis; run with `nox -s api`")
+
+pytestmark = pytest.mark.api
+
+
+def pictures(form: str) -> st.SearchStrategy[bytes]:
+    def drawn(size: tuple[int, int]) -> bytes:
+        file = io.BytesIO()
+        Image.new("L", size, 128).save(file, form)
+        return file.getvalue()
+
+    return st.tuples(st.integers(1, 40), st.integers(1, 40)).map(drawn)
+
+
+schemathesis.openapi.media_type("image/png", pictures("PNG"))
+schemathesis.openapi.media_type("image/jpeg", pictures("JPEG"))
+
+GIVEN = Settings(access_log=False, port=0, drain_seconds=1.0)
+APP = create_app(GIVEN)
+schema = schemathesis.openapi.from_dict(msgspec.json.decode(APP.document))
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    """Of the suite, running with the shipped models."""
+    server = Server(config(APP, GIVEN), APP, 0.0)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        assert thread.is_alive()
+        time.sleep(0.01)
+    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    server.should_exit = True
+    thread.join()
+
+
+@schema.parametrize()
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+def test_the_service_does_what_its_document_says(case, url: str) -> None:
+    case.call_and_validate(base_url=url)
