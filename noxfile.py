@@ -22,79 +22,86 @@ def groups(*names: str) -> list[str]:
     return [requirement for name in names for requirement in nox.project.dependency_groups(PROJECT, name)]
 
 
-def environment(session: nox.Session, name: str, *requirements: str) -> dict[str, str]:
-    """A virtual environment shared by sessions; returns the variables that put it first on PATH."""
-    folder = HERE / ".nox" / f"env-{name}"
-    bin_ = folder / ("Scripts" if sys.platform == "win32" else "bin")
-    stamp = folder / "kithara-stamp"
-    parts = [*requirements, sys.version, *(Path(f).read_text() for f in ("pyproject.toml", "constraints.txt"))]
-    wanted = hashlib.sha256("\0".join(parts).encode()).hexdigest()
-    if not stamp.exists() or stamp.read_text() != wanted:
-        session.run(sys.executable, "-m", "venv", "--clear", str(folder), external=True)
-        session.run(str(bin_ / "python"), "-m", "pip", "install", "-q", *requirements, external=True)
-        stamp.write_text(wanted)
-    return {"PATH": f"{bin_}{os.pathsep}{os.environ['PATH']}", "VIRTUAL_ENV": str(folder)}
+class Environment:
+    """A virtual environment shared by sessions."""
+
+    def __init__(self, session: nox.Session, name: str, *requirements: str) -> None:
+        self.session = session
+        self.folder = HERE / ".nox" / f"env-{name}"
+        self.bin = self.folder / ("Scripts" if sys.platform == "win32" else "bin")
+        stamp = self.folder / "kithara-stamp"
+        parts = [*requirements, sys.version, *(Path(f).read_text() for f in ("pyproject.toml", "constraints.txt"))]
+        wanted = hashlib.sha256("\0".join(parts).encode()).hexdigest()
+        if not stamp.exists() or stamp.read_text() != wanted:
+            session.run(sys.executable, "-m", "venv", "--clear", str(self.folder), external=True)
+            self.run("python", "-m", "pip", "install", "-q", *requirements)
+            stamp.write_text(wanted)
+
+    def run(self, program: str, *arguments: str, **variables: str) -> None:
+        """Run one of the environment's programs, with the environment first on PATH."""
+        variables = {"PATH": f"{self.bin}{os.pathsep}{os.environ['PATH']}", "VIRTUAL_ENV": str(self.folder)} | variables
+        self.session.run(str(self.bin / program), *arguments, env=variables, external=True)
+
+    def pytest(self, *arguments: str, **variables: str) -> None:
+        self.run("python", "-m", "pytest", *arguments, *self.session.posargs, **variables)
 
 
-def serving(session: nox.Session) -> dict[str, str]:
+def serving(session: nox.Session) -> Environment:
     """What the README's first command installs: enough to serve, no torch."""
-    return environment(session, "serve", *PINNED, "-e", ".[serve]")
+    return Environment(session, "serve", *PINNED, "-e", ".[serve]")
 
 
-def dev(session: nox.Session) -> dict[str, str]:
+def dev(session: nox.Session) -> Environment:
     """Serving, training, tests and checks."""
-    return environment(session, "dev", *PINNED, "-e", ".[serve,train]", *groups("test", "quality", "bench"))
-
-
-def pytest(session: nox.Session, *arguments: str, **variables: str) -> None:
-    env = dev(session) | variables
-    session.run("python", "-m", "pytest", *arguments, *session.posargs, env=env, external=True)
+    return Environment(session, "dev", *PINNED, "-e", ".[serve,train]", *groups("test", "quality", "bench"))
 
 
 @nox.session(venv_backend="none")
 def serve(session: nox.Session) -> None:
     """Install what serving needs and start the suite on http://127.0.0.1:8000 (docs at /docs)."""
-    session.run("kithara", "serve", *session.posargs, env=serving(session), external=True)
+    serving(session).run("kithara", "serve", *session.posargs)
 
 
 @nox.session(venv_backend="none")
 def test(session: nox.Session) -> None:
     """The whole default test set."""
-    pytest(session, "-m", "not (slow or triton or e2e or gpu or manifests or api)")
+    dev(session).pytest("-m", "not (slow or triton or e2e or gpu or manifests or api)")
 
 
 @nox.session(venv_backend="none")
 def lint(session: nox.Session) -> None:
     """Style (ruff) and architecture (import-linter)."""
     env = dev(session)
-    session.run("ruff", "check", ".", env=env, external=True)
-    session.run("ruff", "format", "--check", ".", env=env, external=True)
-    session.run("lint-imports", env=env, external=True)
+    env.run("ruff", "check", ".")
+    env.run("ruff", "format", "--check", ".")
+    env.run("lint-imports")
 
 
 @nox.session(venv_backend="none")
 def types(session: nox.Session) -> None:
     """Static types (basedpyright)."""
-    session.run("basedpyright", env=dev(session), external=True)
+    env = dev(session)
+    env.run("basedpyright", "--pythonpath", str(env.bin / "python"))
 
 
 @nox.session(venv_backend="none")
 def contracts(session: nox.Session) -> None:
     """The four contract checks, against the snapshots; `-- --update-snapshots` rewrites them."""
-    pytest(session, "tests/contracts")
+    dev(session).pytest("tests/contracts")
 
 
 @nox.session(venv_backend="none")
 def api(session: nox.Session) -> None:
     """Schemathesis against the served OpenAPI document."""
-    pytest(session, "tests/api", "-m", "api")
+    dev(session).pytest("tests/api", "-m", "api")
 
 
 @nox.session(venv_backend="none")
 def export(session: nox.Session) -> None:
     """Train tiny, export and prove every system, then check the shipped model repository."""
-    pytest(session, "tests/common/export", "tests/vision_nlp/fff/test_export.py")
-    session.run("kithara", "models", "check", env=dev(session), external=True)
+    env = dev(session)
+    env.pytest("tests/common/export", "tests/vision_nlp/fff")
+    env.run("kithara", "models", "check")
 
 
 @nox.session
@@ -103,19 +110,19 @@ def triton(session: nox.Session) -> None:
     session.install(*groups("triton-server"))
     session.install("--no-deps", *groups("triton-server-no-deps"))
     server = str(Path(session.virtualenv.bin) / "python")
-    pytest(session, "tests/triton", "-m", "triton", TRITON_PYTHON=server, REQUIRE_TRITON="1")
+    dev(session).pytest("tests/triton", "-m", "triton", TRITON_PYTHON=server, REQUIRE_TRITON="1")
 
 
 @nox.session(venv_backend="none")
 def e2e(session: nox.Session) -> None:
     """Start the suite as the README does and check real answers; KITHARA_DATA adds real test images."""
-    pytest(session, "tests/e2e", "-m", "e2e")
+    dev(session).pytest("tests/e2e", "-m", "e2e")
 
 
 @nox.session(venv_backend="none")
 def gpu(session: nox.Session) -> None:
     """What needs a CUDA device."""
-    pytest(session, "-m", "gpu")
+    dev(session).pytest("-m", "gpu")
 
 
 @nox.session(venv_backend="none")
@@ -123,16 +130,16 @@ def bench(session: nox.Session) -> None:
     """Serving overhead and FFF speed, as ratios within one run."""
     env = dev(session)
     for name in session.posargs or ("serving", "fff"):
-        session.run("kithara", "bench", name, env=env, external=True)
+        env.run("kithara", "bench", name)
 
 
 @nox.session(venv_backend="none")
 def claims(session: nox.Session) -> None:
     """Re-test the papers' claims on bundled data, quickly; KITHARA_DATA adds the real sets."""
-    session.run("kithara", "claims", "fff", "--quick", *session.posargs, env=dev(session), external=True)
+    dev(session).run("kithara", "claims", "fff", "--quick", *session.posargs)
 
 
 @nox.session(venv_backend="none")
 def manifests(session: nox.Session) -> None:
     """Render and validate the Kubernetes manifests."""
-    pytest(session, "tests/deploy/test_manifests.py", "-m", "manifests")
+    dev(session).pytest("tests/deploy/test_manifests.py", "-m", "manifests")

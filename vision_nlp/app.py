@@ -1,11 +1,11 @@
 """HTTP routes of the vision and language domain."""
 
-from common.runtime.models import Models
 from litestar import Router, post
 from litestar.status_codes import HTTP_200_OK
 
 from common.http.bodies import AnyRequest, Upload, takes
 from common.http.exchange import exchange
+from common.runtime.models import Models
 from contracts.media import IMAGE_LIMITS, IMAGE_TYPES
 from contracts.vision_nlp import ClassifyOptions, ClassifyResponse
 from vision_nlp.service import Classifier

@@ -5,13 +5,13 @@ import time
 from pathlib import Path
 
 import numpy as np
-from common.registry.store import Repository
-from common.runtime.local import LocalBackend
-from common.runtime.models import Models
 from PIL import Image
 
 from common.errors import Invalid, OperatorError, Rejected
+from common.registry.store import Repository
 from common.runtime.base import Call
+from common.runtime.local import LocalBackend
+from common.runtime.models import Models
 from contracts.models import ImageInput, ModelCard
 from contracts.problem import FieldError
 from contracts.vision_nlp import ClassifyOptions, ClassifyResponse, LabelScore

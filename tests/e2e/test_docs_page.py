@@ -13,7 +13,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 
 
 @pytest.fixture
-def page(suite: str) -> Iterator["Page"]:  # noqa: F821
+def page(suite: str) -> Iterator["Page"]:
     if CHROMIUM is None:
         pytest.skip("no Chromium; install Debian's package `chromium`")
     from playwright.sync_api import sync_playwright
