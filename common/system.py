@@ -18,7 +18,7 @@ Verb = Literal["train", "evaluate", "export", "claims", "predict", "bench"]
 DOMAINS = ("speech", "vision_nlp", "llm_studies", "music_fewshot")
 
 
-class System(Record, kw_only=True):
+class System(Record, frozen=True, kw_only=True):
     """One published system.
 
     The verbs are called so (all keyword arguments; paths are ``pathlib.Path``):

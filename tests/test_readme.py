@@ -22,7 +22,8 @@ def test_the_two_commands_stand_on_the_first_screen() -> None:
 
 
 def test_every_file_that_the_readme_names_exists() -> None:
-    named = set(re.findall(r"\]\(([^)#:]+)\)", README)) | set(re.findall(r"`((?:deploy|docs|vision_nlp)/[\w./-]+)`", README))
+    links = re.findall(r"\]\(([^)#:]+)\)", README)
+    named = {*links, *re.findall(r"`((?:deploy|docs|vision_nlp)/[\w./-]+)`", README)}
     assert named
     assert [name for name in sorted(named) if not (ROOT / name).exists()] == []
 

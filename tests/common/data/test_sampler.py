@@ -1,0 +1,30 @@
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from common.data.sampler import EpochSampler
+
+
+@given(rows=st.integers(1, 60), batch=st.integers(1, 20), epoch=st.integers(0, 5), start=st.integers(0, 20))
+def test_an_epoch_holds_every_row_once_and_resumes_anywhere(rows: int, batch: int, epoch: int, start: int) -> None:
+    sampler = EpochSampler(rows, batch, seed=1)
+    whole = [part.tolist() for part in sampler.batches(epoch)]
+    assert sorted(row for part in whole for row in part) == list(range(rows))
+    assert len(whole) == len(sampler)
+    assert [part.tolist() for part in sampler.batches(epoch, start)] == whole[start:]
+
+
+def test_order_depends_on_epoch_and_seed_only() -> None:
+    first = next(EpochSampler(50, 50, 0).batches(0))
+    torch.manual_seed(99)
+    assert torch.equal(first, next(EpochSampler(50, 50, 0).batches(0)))
+    assert not torch.equal(first, next(EpochSampler(50, 50, 0).batches(1)))
+    assert not torch.equal(first, next(EpochSampler(50, 50, 1).batches(0)))
+
+
+def test_a_batch_too_small_to_share_is_left_out() -> None:
+    assert [len(b) for b in EpochSampler(9, 4, 0).batches(0)] == [4, 4, 1]
+    assert [len(b) for b in EpochSampler(9, 4, 0, processes=2).batches(0)] == [4, 4]
+    with pytest.raises(ValueError, match="cannot be shared"):
+        EpochSampler(9, 1, 0, processes=2)

@@ -1,0 +1,51 @@
+"""Images as the rows that the network takes, by the same function that the server uses."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from common.data.images import Images, hold_out, load_images
+from contracts.models import ImageInput
+from vision_nlp.features import normalise
+from vision_nlp.fff.config import Config
+
+
+class Rows(NamedTuple):
+    x: Tensor
+    """float32 (n, height * width)"""
+    y: Tensor
+    """int64 (n,)"""
+
+
+class Splits(NamedTuple):
+    train: Rows
+    validation: Rows
+    test: Rows
+    images: Images
+
+
+def image_input(config: Config, images: Images) -> ImageInput:
+    """How a picture becomes an input: part of the model card."""
+    size = images.known.size
+    return ImageInput(height=size, width=size, channels=1, mean=config.data.mean, std=config.data.std)
+
+
+def load(config: Config, data: Path | None, device: torch.device) -> Splits:
+    """Raises OperatorError as ``load_images`` does."""
+    images = load_images(config.data.name, data)
+    spec = image_input(config, images)
+    kept, held = hold_out(len(images.train.labels), config.data.validation, config.seed)
+
+    def rows(pixels: np.ndarray, labels: np.ndarray) -> Rows:
+        return Rows(torch.from_numpy(normalise(pixels, spec)).to(device), torch.from_numpy(labels).to(device))
+
+    train, test = images.train, images.test
+    return Splits(
+        rows(train.images[kept], train.labels[kept]),
+        rows(train.images[held], train.labels[held]),
+        rows(test.images, test.labels),
+        images,
+    )

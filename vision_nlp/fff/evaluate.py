@@ -1,0 +1,142 @@
+"""Soft and hard accuracy on the training and the test set, and how the tree is used."""
+
+import math
+from pathlib import Path
+
+import msgspec
+import torch
+
+from common.errors import OperatorError
+from common.registry.cards import render, write_whole
+from common.training import checkpoint
+from common.training.run import METRICS, Run, open_run, same_data
+from contracts._base import Record
+from contracts.models import Interval, Metric
+from contracts.runs import RunManifest
+from vision_nlp.fff import data as fff_data
+from vision_nlp.fff.config import Config
+from vision_nlp.fff.data import Rows
+from vision_nlp.fff.model import FFF, descend
+
+CHUNK = 4096
+"""Rows per forward pass."""
+Z95 = 1.959963984540054
+
+
+class Figures(Record, frozen=True, kw_only=True):
+    """``metrics.json``. Accuracies are shares of 1; hard is what is served."""
+
+    train_soft: float
+    train_hard: float
+    test_soft: float
+    test_hard: float
+    leaves_used: float
+    """Share of the leaves that at least one test row reaches."""
+    leaves_effective: float
+    """exp of the entropy of the test rows over leaves."""
+    mean_max_p: float
+    """Mean over test rows of the largest mixture weight: 1 when soft and hard routing agree."""
+    node_entropy: float
+    """Nats, mean over test rows and nodes."""
+    master_share: float
+    """1 - s of y = s * leaf + (1 - s) * master; 0 without a master leaf."""
+    mac: int
+    """Multiply-adds of hard inference per row."""
+
+
+def evaluate(*, run: Path, data: Path | None) -> RunManifest:
+    """Measure the selected checkpoint on the published test split; writes metrics.json and updates run.json.
+
+    Raises OperatorError for a run that is not finished, or other data than it was trained on.
+    """
+    opened = open_run(run, "fff")
+    config, model, splits = load_trained(opened, data)
+    n = {"train": len(splits.train.y), "test": len(splits.test.y)}
+    figures = measure(model, splits.train, splits.test)
+    metrics = tuple(
+        Metric(name=name, split=split, value=value, n=n[split], interval=wilson(value, n[split]))
+        for name, split, value in (
+            ("accuracy", "test", figures.test_hard),
+            ("accuracy_soft", "test", figures.test_soft),
+            ("accuracy", "train", figures.train_hard),
+            ("accuracy_soft", "train", figures.train_soft),
+        )
+    )
+    rest = msgspec.structs.asdict(figures)
+    properties = {
+        **{name: value for name, value in rest.items() if not name.startswith(("train_", "test_"))},
+        "soft_hard_gap": figures.test_soft - figures.test_hard,
+        "depth": config.model.depth,
+        "leaves": model.leaves,
+        "leaf_width": config.model.leaf_width,
+        "master_width": config.model.master_width,
+        "hard_tuned": config.phases.tune.epochs > 0,
+    }
+    write_whole(run / METRICS, render(figures))
+    return opened.update(metrics=metrics, properties=properties)
+
+
+def load_trained(run: Run, data: Path | None) -> tuple[Config, FFF, fff_data.Splits]:
+    """The configuration, the selected network in eval mode on the CPU, and its data. Raises OperatorError."""
+    config = msgspec.convert(run.manifest.config, Config)
+    splits = fff_data.load(config, data, torch.device("cpu"))
+    same_data(run, (splits.images.train.source,))
+    return config, load_model(run), splits
+
+
+def load_model(run: Run) -> FFF:
+    """The selected network in eval mode on the CPU. Raises OperatorError when the run is not finished."""
+    if run.manifest.checkpoint is None:
+        raise OperatorError(f"{run.folder}: the run is not finished; `kithara train fff --resume` goes on with it")
+    tensors = checkpoint.read(run.folder / run.manifest.checkpoint).part("model")
+    config = msgspec.convert(run.manifest.config, Config)
+    model = FFF(tensors["w1"].shape[2], tensors["w2"].shape[1], config.model)
+    model.load_state_dict(tensors)
+    return model.eval()
+
+
+def measure(model: FFF, train: Rows, test: Rows) -> Figures:
+    """All figures of one network; puts it in eval mode."""
+    model.eval()
+    counts = torch.zeros(model.leaves, dtype=torch.int64)
+    certainty = entropy = 0.0
+    with torch.no_grad():
+        for x in test.x.split(CHUNK):
+            routed = model(x)
+            counts += torch.bincount(descend(routed.node_logits), minlength=model.leaves).cpu()
+            certainty += float(routed.mixture.amax(1).sum())
+            # Unlike the loss, without the clamp: a hard node has no entropy.
+            z = routed.node_logits.double()
+            h = torch.nn.functional.softplus(z) - z * torch.sigmoid(z)
+            entropy += float(h.mean(1).sum()) if model.leaves > 1 else 0.0
+    n = len(test.y)
+    share = counts[counts > 0] / n
+    return Figures(
+        train_soft=accuracy(model, train, hard=False),
+        train_hard=accuracy(model, train, hard=True),
+        test_soft=accuracy(model, test, hard=False),
+        test_hard=accuracy(model, test, hard=True),
+        leaves_used=len(share) / model.leaves,
+        leaves_effective=float(torch.exp(-(share * share.log()).sum())),
+        mean_max_p=certainty / n,
+        node_entropy=entropy / n,
+        master_share=1 - model.share,
+        mac=model.mac,
+    )
+
+
+def accuracy(model: FFF, rows: Rows, *, hard: bool) -> float:
+    """Share of the rows that the network in eval mode labels right."""
+    if model.training:
+        raise ValueError("accuracy is measured in eval mode: dropout and region leak belong to training")
+    with torch.no_grad():
+        chunks = zip(rows.x.split(CHUNK), rows.y.split(CHUNK), strict=True)
+        right = sum(int((model(x, hard=hard).logits.argmax(1) == y).sum()) for x, y in chunks)
+    return right / len(rows.y)
+
+
+def wilson(share: float, n: int) -> Interval:
+    """Wilson's 95 % interval of a share of ``n`` independent rows."""
+    centre = (share + Z95**2 / (2 * n)) / (1 + Z95**2 / n)
+    half = Z95 / (1 + Z95**2 / n) * math.sqrt(share * (1 - share) / n + Z95**2 / (4 * n * n))
+    return Interval(low=max(0.0, centre - half), high=min(1.0, centre + half))
