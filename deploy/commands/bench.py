@@ -1,7 +1,7 @@
 """``kithara bench NAME``."""
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Protocol, runtime_checkable
 
 from tyro import conf
 
@@ -13,6 +13,13 @@ from deploy.commands.tables import fields
 
 SUITE = {"serving": "deploy.bench.serving:bench"}
 """Benches of the suite itself; every system with the verb ``bench`` adds one under its own name."""
+
+
+@runtime_checkable
+class Tabled(Protocol):
+    """A report that knows how people read it."""
+
+    def table(self) -> str: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,4 +37,4 @@ class Bench(Reporting):
         if self.name not in benches:
             raise OperatorError(f"no bench named {self.name!r}; name one of {', '.join(sorted(benches))}")
         record: Record = load(benches[self.name])(quick=self.quick)
-        return Answer(record, fields(record))
+        return Answer(record, record.table() if isinstance(record, Tabled) else fields(record))

@@ -77,7 +77,7 @@ class FffBench(Record, frozen=True, kw_only=True):
     rows: tuple[BenchRow, ...]
     targets: tuple[Target, ...]
 
-    def text(self) -> str:
+    def table(self) -> str:
         """The table as plain text: microseconds (median) and speed-up over dense, one line per layer and batch size."""
         engines = list(self.rows[0].engines)
         lines = [

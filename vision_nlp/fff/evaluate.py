@@ -1,17 +1,17 @@
 """Soft and hard accuracy on the training and the test set, and how the tree is used."""
 
-import math
 from pathlib import Path
 
 import msgspec
 import torch
 
+from common.claims.statistics import wilson_interval
 from common.errors import OperatorError
 from common.registry.cards import render, write_whole
 from common.training import checkpoint
 from common.training.run import METRICS, Run, open_run, same_data
 from contracts._base import Record
-from contracts.models import Interval, Metric
+from contracts.models import Metric
 from contracts.runs import RunManifest
 from vision_nlp.fff import data as fff_data
 from vision_nlp.fff.config import Config
@@ -20,7 +20,6 @@ from vision_nlp.fff.model import FFF, descend
 
 CHUNK = 4096
 """Rows per forward pass."""
-Z95 = 1.959963984540054
 
 
 class Figures(Record, frozen=True, kw_only=True):
@@ -54,7 +53,7 @@ def evaluate(*, run: Path, data: Path | None) -> RunManifest:
     n = {"train": len(splits.train.y), "test": len(splits.test.y)}
     figures = measure(model, splits.train, splits.test)
     metrics = tuple(
-        Metric(name=name, split=split, value=value, n=n[split], interval=wilson(value, n[split]))
+        _metric(name, split, value, n[split])
         for name, split, value in (
             ("accuracy", "test", figures.test_hard),
             ("accuracy_soft", "test", figures.test_soft),
@@ -74,6 +73,10 @@ def evaluate(*, run: Path, data: Path | None) -> RunManifest:
     }
     write_whole(run / METRICS, render(figures))
     return opened.update(metrics=metrics, properties=properties)
+
+
+def _metric(name: str, split: str, share: float, n: int) -> Metric:
+    return Metric(name=name, split=split, value=share, n=n, interval=wilson_interval(round(share * n), n))
 
 
 def load_trained(run: Run, data: Path | None) -> tuple[Config, FFF, fff_data.Splits]:
@@ -133,10 +136,3 @@ def accuracy(model: FFF, rows: Rows, *, hard: bool) -> float:
         chunks = zip(rows.x.split(CHUNK), rows.y.split(CHUNK), strict=True)
         right = sum(int((model(x, hard=hard).logits.argmax(1) == y).sum()) for x, y in chunks)
     return right / len(rows.y)
-
-
-def wilson(share: float, n: int) -> Interval:
-    """Wilson's 95 % interval of a share of ``n`` independent rows."""
-    centre = (share + Z95**2 / (2 * n)) / (1 + Z95**2 / n)
-    half = Z95 / (1 + Z95**2 / n) * math.sqrt(share * (1 - share) / n + Z95**2 / (4 * n * n))
-    return Interval(low=max(0.0, centre - half), high=min(1.0, centre + half))

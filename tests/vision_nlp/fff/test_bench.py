@@ -61,5 +61,5 @@ def test_promises_are_judged_by_the_rows() -> None:
     targets = tuple(bench._targets(rows))
     assert [(t.measured, t.needed, t.met) for t in targets] == [(3.0, 3.0, True), (9.9, 10.0, False)]
     report = FffBench(machine="toy", threads=1, inputs=768, outputs=768, rows=rows, targets=targets)
-    assert "MISSED: gather over dense at width 8192, batch 64: 9.9x, needs 10.0x" in report.text()
+    assert "MISSED: gather over dense at width 8192, batch 64: 9.9x, needs 10.0x" in report.table()
     assert msgspec.json.decode(msgspec.json.encode(report), type=FffBench) == report

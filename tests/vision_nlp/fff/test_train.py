@@ -9,7 +9,6 @@ from pathlib import Path
 import msgspec
 import pytest
 import torch
-from scipy.stats import binomtest
 
 from common.errors import OperatorError
 from common.training import checkpoint, events, loop
@@ -18,7 +17,7 @@ from contracts.runs import EpochEnded, PhaseStarted, RunStarted
 from vision_nlp.fff import data as fff_data
 from vision_nlp.fff import train as fff_train
 from vision_nlp.fff.config import Config, Model, Optim, Phase, Phases, Tune
-from vision_nlp.fff.evaluate import Figures, accuracy, evaluate, load_model, wilson
+from vision_nlp.fff.evaluate import Figures, accuracy, evaluate, load_model
 from vision_nlp.fff.hard import HardFFF
 from vision_nlp.fff.train import train
 
@@ -202,13 +201,6 @@ def test_accuracy_refuses_a_network_in_train_mode(whole: Path) -> None:
     model = load_model(open_run(whole, "fff")).train()
     with pytest.raises(ValueError, match="eval mode"):
         accuracy(model, fff_data.Rows(torch.zeros(1, 64), torch.zeros(1, dtype=torch.int64)), hard=True)
-
-
-def test_wilson_interval_against_scipy() -> None:
-    for right, n in ((0, 5), (88, 100), (360, 360)):
-        expected = binomtest(right, n).proportion_ci(0.95, method="wilson")
-        found = wilson(right / n, n)
-        assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=1e-9)
 
 
 def test_a_depth_of_zero_trains(tmp_path: Path) -> None:
