@@ -1,23 +1,26 @@
 """The one app: every domain's routes over one set of models, on the back end that the settings name."""
 
+import contextlib
 import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
 
-from common.errors import OperatorError
+from common.errors import KitharaError, OperatorError
 from common.http import app as http
 from common.registry.store import Repository
 from common.runtime.base import Backend
 from common.runtime.local import LocalBackend
 from common.runtime.models import Models
 from common.settings import Settings
-from common.system import DOMAINS, load
+from common.system import DOMAINS, load, systems
 from deploy import SHIPPED
 
 
 def create_app(settings: Settings) -> http.App:
     """Compose the domains that ``settings.domain`` names. Raises OperatorError for settings that cannot be served."""
-    models = Models(Repository(repository_folder(settings)), open_backend(settings), licences=settings.licences)
+    repository = Repository(repository_folder(settings))
+    names = model_names(repository, settings.domain)
+    models = Models(repository, open_backend(settings), names=names, licences=settings.licences)
     routers = [load(f"{domain}.app:routes")(models) for domain in domains(settings.domain)]
     return http.create_app("Kithara", routers, models, settings)
 
@@ -30,12 +33,25 @@ def repository_folder(settings: Settings) -> Path:
     return folder
 
 
+def model_names(repository: Repository, domain: str) -> list[str] | None:
+    """The models of one domain's systems; None for all. One whose card cannot be read is kept, and says so."""
+    if domain == "all":
+        return None
+    own = {system.name for system in systems().values() if system.domain == domain}
+    return [name for name in repository.names() if _system(repository, name) in {*own, None}]
+
+
+def _system(repository: Repository, name: str) -> str | None:
+    with contextlib.suppress(KitharaError):
+        return repository.load(*repository.resolve(name)).card.system
+    return None
+
+
 def open_backend(settings: Settings) -> Backend:
     """The only place where a back end is chosen."""
     if settings.backend == "local":
         return LocalBackend(threads=settings.threads, device=settings.device)
-    if settings.triton is None:
-        raise OperatorError("--backend remote needs the server's gRPC address: --triton HOST:PORT")
+    assert settings.triton is not None, "Settings refuses a remote back end without an address"
     from common.runtime.remote import TritonBackend  # tritonclient takes time and memory that local serving saves
 
     return TritonBackend(settings.triton)
