@@ -90,7 +90,7 @@ async def _predict(file: Path, root: Path, options: ClassifyOptions) -> Classify
     served = Models(repository, LocalBackend(threads=1, device="cpu"), names=[repository.resolve(options.model)[0]])
     await served.start()
     try:
-        return await Classifier(served).classify(picture, options, Call())
+        return await Classifier(served).classify(picture, options, Call("predict"))
     except Rejected as error:
         raise OperatorError(f"{file}: {error.detail}") from error
     finally:
