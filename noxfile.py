@@ -127,10 +127,13 @@ def gpu(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def bench(session: nox.Session) -> None:
-    """Serving overhead and FFF speed, as ratios within one run."""
+    """Serving overhead and FFF speed, as ratios within one run; `-- serving` and no --quick for the record."""
     env = dev(session)
-    for name in session.posargs or ("serving", "fff"):
-        env.run("kithara", "bench", name)
+    if session.posargs:
+        env.run("kithara", "bench", *session.posargs)
+    else:
+        for name in ("fff", "serving"):
+            env.run("kithara", "bench", name, "--quick")
 
 
 @nox.session(venv_backend="none")

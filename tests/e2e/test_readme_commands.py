@@ -1,0 +1,74 @@
+"""The README's commands for training, publishing and serving one's own model do what they say, in order."""
+
+import contextlib
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+
+pytestmark = pytest.mark.e2e
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BIN = Path(sys.executable).parent
+ENV = {k: v for k, v in os.environ.items() if not k.startswith("KITHARA_")} | {
+    "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+    "OMP_NUM_THREADS": "1",
+}
+
+
+def commands(heading: str) -> list[str]:
+    """The `kithara` lines below a heading, without their comments."""
+    section = README.partition(f"## {heading}")[2].partition("\n## ")[0]
+    lines = "\n".join(re.findall(r"```sh\n(.*?)```", section, re.DOTALL)).splitlines()
+    return [line.partition("  #")[0].strip() for line in lines if line.startswith("kithara ")]
+
+
+def run(command: str, folder: Path) -> str:
+    done = subprocess.run(command, shell=True, cwd=folder, env=ENV, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, f"{command}\n{done.stderr[-2000:]}"
+    return done.stdout
+
+
+def test_train_evaluate_export_serve_in_order(tmp_path: Path) -> None:
+    train, evaluate, export, serve = commands("Train, evaluate, export, serve")[:4]
+    folder = run(train, tmp_path).splitlines()[-1]
+    manifest = json.loads(run(evaluate.replace("RUN", folder), tmp_path))
+    assert {m["name"] for m in manifest["metrics"]} == {"accuracy", "accuracy_soft"}
+    run(export.replace("RUN", folder), tmp_path)
+    assert (tmp_path / "my-models/fff-digits/1/model.onnx").exists()
+    process = subprocess.Popen(
+        f"exec {serve} --port 8765", shell=True, cwd=tmp_path, env=ENV, stderr=subprocess.DEVNULL
+    )
+    try:
+        give_up = time.monotonic() + 30
+        answer = None
+        while answer is None and time.monotonic() < give_up:
+            with contextlib.suppress(httpx.TransportError):
+                answer = httpx.get("http://127.0.0.1:8765/v1/models/fff-digits")
+            time.sleep(0.1)
+        assert answer is not None
+        assert answer.json()["card"]["lineage"]["command"] == train
+    finally:
+        process.terminate()
+        assert process.wait(30) == 0
+
+
+def test_predict(tmp_path: Path) -> None:
+    (predict,) = (c for c in commands("Train, evaluate, export, serve") if "predict" in c)
+    assert "trouser" in run(predict, ROOT)
+
+
+def test_the_long_commands_are_run_by_ci() -> None:
+    ci = (ROOT / ".ci/run").read_text(encoding="utf-8")
+    noxfile = (ROOT / "noxfile.py").read_text(encoding="utf-8")
+    long = [c for c in commands("Train, evaluate, export, serve") if "claims" in c or "bench" in c]
+    assert long == ["kithara claims fff --quick", "kithara bench fff --quick", "kithara bench serving --quick"]
+    assert "claims bench" in ci
+    assert all(f'"{word}"' in noxfile for c in long for word in c.split()[1:2])
