@@ -42,6 +42,9 @@ class Gate:
     def __init__(self, in_flight: int, rate_limit: float) -> None:
         self.limit = in_flight
         self.in_flight = 0
+        """Requests that are being answered."""
+        self.taken = 0
+        """These, and those that the server has let in and not yet begun."""
         self.leaving = False
         """Still serving, no longer ready."""
         self.closed = False

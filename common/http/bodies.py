@@ -13,7 +13,7 @@ from litestar import Request
 from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header
 
 from common.errors import CallerLeft, DeadlineExceeded, Invalid, Malformed, TooLarge, Unsupported
-from common.http.exchange import Exchange, exchange
+from common.http.exchange import BODY, Exchange, exchange
 from common.http.problems import field_error
 from contracts._base import Record
 from contracts.problem import FieldError
@@ -162,6 +162,10 @@ async def read_body(ex: Exchange, receive: Any, limit: int) -> bytes:
     try:
         if length is not None and length.isdigit() and int(length) > limit:
             raise _too_large(limit)
+        if (whole := ex.scope.get(BODY)) is not None:
+            if len(whole) > limit:
+                raise _too_large(limit)
+            return whole
         async with asyncio.timeout(max(0.0, ex.call.remaining(LONGEST_SECONDS))):
             message = await receive()
             body = message.get("body", b"")

@@ -13,6 +13,8 @@ from common.runtime.base import Call
 from contracts.problem import FieldError
 
 KEY = "kithara.exchange"
+BODY = "kithara.body"
+"""Of a scope: the whole body, where it had come before the answer was begun and nobody need wait for it."""
 REQUEST_ID_PATTERN = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 """Ids of callers that are taken over: nothing that could forge a log line or a header."""
 

@@ -6,13 +6,16 @@ the answer is cancelled at once, at no cost to requests whose callers stay.
 """
 
 import asyncio
+from functools import partial
 from typing import Any
 
 import msgspec
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from common.http.admission import BUSY, Gate
-from common.http.exchange import KEY, REQUEST_ID_PATTERN, new_request_id
+from common.http.agenda import Agenda, eagerly
+from common.http.cycle import Cycle
+from common.http.exchange import BODY, KEY, REQUEST_ID_PATTERN, new_request_id
 from common.http.problems import is_oip
 from common.http.shell import QUIET, App
 from contracts.oip import OipError
@@ -33,15 +36,15 @@ class _Refused:
 class Protocol(HttpToolsProtocol):
     """One connection."""
 
-    def __init__(self, *args: Any, app: App, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, app: App, agenda: Agenda, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._agenda = agenda
         self._gate: Gate = app.gate
         self._telemetry = app.telemetry
 
     def on_headers_complete(self) -> None:
         """Refuse, or go on as uvicorn does."""
-        # Tasks and not requests in flight: those of this turn of the loop have not started yet.
-        if len(self.tasks) < self._gate.limit or not self._refusable():
+        if self._gate.taken < self._gate.limit or not self._refusable():
             super().on_headers_complete()
             return
         self._gate.refused[BUSY.slug] += 1
@@ -53,6 +56,26 @@ class Protocol(HttpToolsProtocol):
             self.on_response_complete()
         else:
             self.transport.close()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        ours = Cycle.of(cycle, self._gate)
+        self._gate.taken += 1
+        if is_oip(cycle.scope["path"]):
+            self._agenda.add(partial(self._begin, ours, app))
+        else:
+            super()._start_asgi_task(ours, app)
+
+    def _begin(self, cycle: Cycle, app: Any) -> None:
+        """At once when the body has come; a task waits for what is missing, and tells a caller that has left."""
+        if cycle.more_body or cycle.disconnected:
+            super()._start_asgi_task(cycle, app)
+            return
+        cycle.scope[BODY] = bytes(cycle.body)  # type: ignore[typeddict-unknown-key]
+        task = eagerly(cycle.run_asgi(app))
+        if task is not None:
+            cycle.scope[KEY].task = task  # type: ignore[typeddict-item]
+            self.tasks.add(task)
+            task.add_done_callback(self.tasks.discard)
 
     def _refusable(self) -> bool:
         """Plain requests outside of health checks, on a connection that answers no other request."""

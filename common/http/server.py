@@ -1,7 +1,9 @@
 """Run the application on uvicorn, and end it without losing a request."""
 
 import asyncio
+import gc
 import signal
+import socket
 from functools import partial
 from types import FrameType
 from typing import Any
@@ -11,11 +13,16 @@ import uvicorn
 
 from common import logging
 from common.errors import OperatorError
+from common.http.agenda import Agenda
 from common.http.protocol import Protocol
 from common.http.shell import App
 from common.settings import Settings
 
 _log: Any = structlog.get_logger("kithara.server")
+
+
+GARBAGE_OBJECTS = 20_000
+"""New containers after which the garbage collector looks at them."""
 
 
 class Server(uvicorn.Server):
@@ -29,6 +36,15 @@ class Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, app: App, unready_seconds: float) -> None:
         super().__init__(config)
         self._app, self._unready_seconds = app, unready_seconds
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Open the models, then listen."""
+        await super().startup(sockets)
+        # What lives now lives on: the collector need not look at it again. And hardly anything of a request is part
+        # of a cycle, so it need not look every few requests either.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(GARBAGE_OBJECTS)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Signal handler."""
@@ -54,7 +70,7 @@ def config(app: App, settings: Settings) -> uvicorn.Config:
         host=settings.host,
         port=settings.port,
         loop="uvloop",
-        http=partial(Protocol, app=app),  # type: ignore[arg-type]
+        http=partial(Protocol, app=app, agenda=Agenda()),  # type: ignore[arg-type]
         ws="none",
         lifespan="on",
         log_config=None,

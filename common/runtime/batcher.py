@@ -1,7 +1,7 @@
 """The micro-batcher: a bounded queue in front of one graph, and executions that requests share.
 
-Everything but the execution itself happens in the event loop, so the state needs no lock. A request costs one future,
-one timer and a few dictionary operations.
+Everything but the execution itself happens in the event loop, so the state needs no lock. A request costs one future
+and a few dictionary operations.
 """
 
 import asyncio
@@ -18,6 +18,7 @@ from common.runtime.base import Arrays, Call
 from common.runtime.batching import Layout, Size, choose, padded
 from common.runtime.cost import CostModel
 from common.runtime.crowd import Crowd
+from common.runtime.deadlines import Deadlines
 from contracts.models import Limits
 
 ENOUGH = 8
@@ -54,11 +55,14 @@ class Stats(NamedTuple):
 class _Waiter:
     """A request between its arrival and its answer."""
 
-    __slots__ = ("arrived", "batch", "call", "future", "inputs", "size")
+    __slots__ = ("arrived", "batch", "call", "future", "inputs", "size", "until")
 
-    def __init__(self, inputs: Arrays, size: Size, call: Call, future: asyncio.Future[Answer]) -> None:
+    def __init__(
+        self, inputs: Arrays, size: Size, call: Call, future: asyncio.Future[Answer], remaining: float
+    ) -> None:
         self.inputs, self.size, self.call, self.future = inputs, size, call, future
         self.arrived = time.monotonic()
+        self.until = self.arrived + remaining
         self.batch: _Batch | None = None
 
 
@@ -98,6 +102,7 @@ class MicroBatcher:
         self._loop = asyncio.get_running_loop()
         self._queue: dict[_Waiter, None] = {}
         self._crowd = Crowd(self._loop, self._advance)
+        self._deadlines: Deadlines[_Waiter] = Deadlines(self._loop, self._expire)
         self._drain = _DrainRate()
         self._running = self._batches = self._rows = self._rejected = self._expired = self._cancelled = 0
         self._closing = False
@@ -107,7 +112,6 @@ class MicroBatcher:
     async def infer(self, inputs: Arrays, call: Call) -> Answer:
         """Queue, share an execution, and answer; see ``Engine.infer`` for what is raised."""
         waiter = self._admit(inputs, call)
-        timer = self._loop.call_later(call.remaining(self._limits.deadline), self._expire, waiter)
         try:
             return await waiter.future
         except asyncio.CancelledError:
@@ -116,7 +120,7 @@ class MicroBatcher:
                 self._forget(waiter)
             raise
         finally:
-            timer.cancel()
+            self._deadlines.discard(waiter)
 
     def _admit(self, inputs: Arrays, call: Call) -> _Waiter:
         if self._closing:
@@ -130,8 +134,9 @@ class MicroBatcher:
             self._rejected += 1
             text = f"{self._label}: {len(self._queue)} requests wait already (limit {self._limits.queue})"
             raise QueueFull(f"{text}; ask again later", retry_after=max(wait, 1.0))
-        waiter = _Waiter(inputs, self._layout.size(inputs), call, self._loop.create_future())
+        waiter = _Waiter(inputs, self._layout.size(inputs), call, self._loop.create_future(), remaining)
         self._queue[waiter] = None
+        self._deadlines.add(waiter)
         self._idle.clear()
         self._crowd.arrived()
         self._advance()

@@ -144,10 +144,12 @@ def claims(*, quick: bool, data: Path | None, seeds: int | None, out: Path | Non
 
 
 def measure(name: str, data: Path | None, scale: Scale, shapes: tuple[Model, ...]) -> tuple[ClaimRow, ...]:
-    """Every arm of every shape under every seed, on one data set. Progress goes to a terminal's standard error."""
+    """Every arm of every shape under every seed, on one data set. Progress goes to standard error."""
     splits = {seed: draw(name, data, seed, scale.rows) for seed in range(scale.seeds)}
     conditions = {k: v for shape in shapes for k, v in arms(name, shape, splits, scale.epochs).items()}
     console = Console(file=sys.stderr)
+    if not console.is_terminal:
+        return run_paired(conditions, splits, name, lambda done: console.print(done, highlight=False))
     with console.status(name) as status:
         return run_paired(conditions, splits, name, status.update)
 
