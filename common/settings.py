@@ -44,7 +44,7 @@ class Settings(Record, frozen=True, kw_only=True):
     """Where the local back end runs the graphs; never replaced silently."""
     threads: Annotated[int, Meta(ge=1, le=256)] = msgspec.field(default_factory=usable_cores)
     """Threads of the local back end."""
-    in_flight: Positive = 128
+    in_flight: Positive = 256
     """Requests answered at once. One more is refused before its body is read (503 and Retry-After)."""
     rate_limit: Annotated[float, Meta(ge=0.0)] = 0.0
     """Requests per second and client address, in bursts of at most one second's worth; 0 switches the limit off."""

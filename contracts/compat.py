@@ -28,17 +28,17 @@ def breaking(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     return found
 
 
-def _compare(old: Any, new: Any, at: str) -> Iterator[str]:
-    """Everything of ``old`` still stands in ``new``."""
+def _compare(old: Any, new: Any, at: str, *, names: bool = False) -> Iterator[str]:
+    """Everything of ``old`` still stands in ``new``. ``names``: the keys are the names of fields, not keywords."""
     if isinstance(old, dict) and isinstance(new, dict):
         for key, value in old.items():
-            if key in WORDING or key == "required":
+            if not names and (key in WORDING or key == "required"):
                 continue
             if key not in new:
                 yield f"{at}.{key}: removed"
             else:
-                yield from _compare(value, new[key], f"{at}.{key}")
-        if "parameters" in new:
+                yield from _compare(value, new[key], f"{at}.{key}", names=key == "properties" and not names)
+        if not names and isinstance(new.get("parameters"), list):
             yield from _new_parameters(old.get("parameters", []), new["parameters"], at)
     elif isinstance(old, list) and isinstance(new, list):
         for item in old:

@@ -12,11 +12,17 @@ async def prove(engine: Engine, inputs: Arrays, golden: Arrays, card: ModelCard)
 
     Raises NotReady that names the output and the difference, and whatever ``engine.infer`` raises.
     """
-    outputs = await engine.infer(inputs, Call("self-check"))
+    if reason := mismatch(await engine.infer(inputs, Call("self-check")), golden, card):
+        raise NotReady(reason)
+
+
+def mismatch(outputs: Arrays, golden: Arrays, card: ModelCard) -> str | None:
+    """The first output that is not the golden one, and by how much; None when all are."""
     for tensor in card.signature.outputs:
         reason = _difference(golden[tensor.name], outputs[tensor.name], card.golden_tolerance)
         if reason:
-            raise NotReady(f"golden output {tensor.name!r} {reason}; export and publish the model again")
+            return f"golden output {tensor.name!r} {reason}; export and publish the model again"
+    return None
 
 
 def _difference(golden: np.ndarray, output: np.ndarray, tolerance: float) -> str | None:

@@ -111,17 +111,11 @@ def _compare(version: Version, kind: str, card: tuple[Tensor, ...], graph: "list
         raise NotReady(f"{version.label}: {kind} {name!r} is in the {where}; export and publish the model again")
     for name, tensor in wanted.items():
         node = found[name]
-        if ELEMENT.get(node.type) != tensor.dtype or not _same_dims(tensor, node.shape):
+        # Named sizes too: equal names are equal sizes, in the card as in the graph.
+        if ELEMENT.get(node.type) != tensor.dtype or list(node.shape) != list(tensor.dims):
             has = f"{ELEMENT.get(node.type, node.type)} {list(node.shape)}"
             says = f"{tensor.dtype} {list(tensor.dims)}"
             raise NotReady(f"{version.label}: {kind} {name!r} is {has} in the graph and {says} in the card")
-
-
-def _same_dims(tensor: Tensor, shape: list[int | str | None]) -> bool:
-    """A fixed size of the card may be symbolic in the graph (shape inference gave up), never the other way round."""
-    return len(shape) == len(tensor.dims) and all(
-        size == dim if isinstance(size, int) else True for dim, size in zip(tensor.dims, shape, strict=True)
-    )
 
 
 def _first_line(error: Exception) -> str:

@@ -1,6 +1,5 @@
 """``kithara models list | show | check | alias``: the model repository, without a server."""
 
-import asyncio
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from rich.table import Table
 from tyro import conf
 
-from common.errors import KitharaError, OperatorError
+from common.errors import OperatorError
 from contracts._base import Positive, Record
 from contracts.models import Use
 from deploy import SHIPPED
@@ -18,8 +17,6 @@ from deploy.commands.tables import fields, table
 
 if TYPE_CHECKING:
     from common.registry.store import Repository
-    from common.runtime.base import Backend
-
 Models = Annotated[Path | None, conf.arg(metavar="DIR")]
 Reference = Annotated[str, conf.Positional, conf.arg(metavar="NAME[@VERSION]")]
 
@@ -115,11 +112,13 @@ class Check(Reporting):
     """The model repository. Default: the one that `kithara serve` reads."""
 
     def answer(self) -> Answer:
-        repository = _repository(self.models)
-        versions = [(name, number) for name in repository.names() for number in repository.versions(name)]
-        if not versions:
+        from common.runtime.check import check
+
+        checked = tuple(
+            Checked(model=m, ok=why is None, reason=why) for m, why in check(_repository(self.models)).items()
+        )
+        if not checked:
             raise OperatorError(f"no model in {models_root(self.models)}; publish one with `kithara export SYSTEM`")
-        checked = asyncio.run(_check(repository, versions))
         answer = CheckedModels(folder=str(models_root(self.models)), models=checked)
         broken = [one.model for one in checked if not one.ok]
         remedy = f"{', '.join(broken)}: not fit to serve (reasons above); publish again or remove the version's folder"
@@ -153,34 +152,6 @@ def _listed(repository: "Repository", name: str) -> Listed:
         use=card.use,
         description=card.description,
     )
-
-
-async def _check(repository: "Repository", versions: list[tuple[str, int]]) -> tuple[Checked, ...]:
-    """Each version by itself, so that one broken file says nothing about the others."""
-    from common.runtime.local import LocalBackend
-
-    backend = LocalBackend(threads=1, device="cpu")
-    try:
-        return tuple([await _check_one(repository, backend, name, number) for name, number in versions])
-    finally:
-        await backend.close()
-
-
-async def _check_one(repository: "Repository", backend: "Backend", name: str, number: int) -> Checked:
-    from common.registry.golden import read_golden
-    from common.runtime.proof import prove
-
-    try:
-        version = repository.load(name, number)
-        inputs, outputs = read_golden(version.golden)
-        engine = await backend.open(version)
-        try:
-            await prove(engine, inputs, outputs, version.card)
-        finally:
-            await engine.close()
-    except KitharaError as error:
-        return Checked(model=f"{name}@{number}", ok=False, reason=error.detail)
-    return Checked(model=f"{name}@{number}", ok=True)
 
 
 def _listing(answer: Repositories) -> Table:

@@ -24,6 +24,10 @@ DOCUMENT: dict[str, Any] = {
             "Ask": {"type": "object", "properties": {"kind": {"enum": ["a", "b"]}}, "required": []},
             "Answer": {"type": "object", "properties": {"items": {"type": "array", "items": {"$ref": REF + "Item"}}}},
             "Item": {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]},
+            "Problem": {
+                "type": "object",
+                "properties": {"title": {"type": "string"}, "parameters": {"type": "object"}},
+            },
         }
     },
 }
@@ -60,6 +64,10 @@ BREAKING = {
     "path removed": (lambda d: d["paths"].clear(), "/v1/x: removed"),
     "schema removed": (lambda d: schemas(d).pop("Item"), "schemas.Item: removed"),
     "answer field removed": (lambda d: schemas(d)["Item"]["properties"].pop("n"), "properties.n: removed"),
+    "field named like a keyword removed": (
+        lambda d: schemas(d)["Problem"]["properties"].pop("title"),
+        "Problem.properties.title: removed",
+    ),
     "type changed": (
         lambda d: schemas(d)["Item"]["properties"]["n"].update(type="string"),
         "'integer' became 'string'",

@@ -11,13 +11,13 @@ import pytest
 import torch
 
 from common.errors import OperatorError
-from common.export.check import check
 from common.export.onnx import export
 from common.export.parity import Bounds, parity
 from common.export.publish import publish
 from common.registry.cards import DRAFT, render
 from common.registry.golden import read_golden
 from common.registry.store import Repository
+from common.runtime.check import check
 from contracts.models import Limits, Lineage, ModelCard
 from contracts.runs import RunManifest
 from contracts.tensors import Signature, Tensor
@@ -170,7 +170,7 @@ def test_run_without_manifest_is_refused(tmp_path: Path):
 def test_published_module_passes_the_check_until_a_file_lies(tmp_path: Path, graph: Path):
     repository = Repository(tmp_path / "models")
     version = publish(Pool(), card(), manifest(tmp_path / "run"), repository, sample, bounds=BOUNDS)
-    assert check(repository) == []
+    assert check(repository) == {"pool@1": None}
     inputs, outputs = read_golden(version.golden)
     mean = Pool().eval()(*map(torch.from_numpy, inputs.values()))[0]
     np.testing.assert_allclose(outputs["mean"], mean.detach(), atol=1e-6)
@@ -182,7 +182,9 @@ def test_published_module_passes_the_check_until_a_file_lies(tmp_path: Path, gra
     repository.publish(card(), tmp_path / "fixed.onnx", version.golden)
     (tmp_path / "broken.onnx").write_bytes(graph.read_bytes()[:100])
     repository.publish(card(), tmp_path / "broken.onnx", version.golden)
-    found = {finding.model: finding.message for finding in check(repository)}
-    assert found.keys() == {"pool@2", "pool@3"}
-    assert "input frames" in found["pool@2"]
-    assert "cannot be loaded" in found["pool@3"]
+    (repository.root / "pool/aliases.json").write_text('{"stable": 9}')
+    found = check(repository)
+    assert found["pool@1"] is None
+    assert "input 'frames'" in (found["pool@2"] or "")
+    assert "cannot be loaded" in (found["pool@3"] or "")
+    assert "alias stable means version 9" in (found["pool"] or "")
