@@ -253,6 +253,12 @@ def _options(items: list[tuple[str, str]], options: type[T], where: str) -> T:
         errors += [
             FieldError(field=f"{where}.{n}", message="given more than once") for n in given if names.count(n) > 1
         ]
+    # The document says boolean: 0 and 1, which msgspec would take from a string too, are none.
+    errors += [
+        FieldError(field=f"{where}.{field.name}", message="Expected `bool`: true or false")
+        for field in msgspec.structs.fields(options)
+        if field.type is bool and given.get(field.encode_name, "true") not in ("true", "false")
+    ]
     if errors:
         raise _invalid(tuple(errors))
     try:

@@ -1,9 +1,12 @@
 """Schemathesis against the whole suite on a real socket, as its own OpenAPI document describes it."""
 
 import io
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -32,6 +35,7 @@ def pictures(form: str) -> st.SearchStrategy[bytes]:
 schemathesis.openapi.media_type("image/png", pictures("PNG"))
 schemathesis.openapi.media_type("image/jpeg", pictures("JPEG"))
 
+ROOT = Path(__file__).parents[2]
 GIVEN = Settings(access_log=False, port=0, drain_seconds=1.0)
 APP = create_app(GIVEN)
 schema = schemathesis.openapi.from_dict(msgspec.json.decode(APP.document))
@@ -52,6 +56,18 @@ def url() -> Iterator[str]:
 
 
 @schema.parametrize()
-@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 def test_the_service_does_what_its_document_says(case, url: str) -> None:
     case.call_and_validate(base_url=url)
+
+
+def test_the_command_line_finds_nothing_either(url: str) -> None:
+    """All phases of ``st run``: examples, coverage, fuzzing, stateful; ``schemathesis.toml`` says what is expected."""
+    done = subprocess.run(
+        [sys.executable, "-m", "schemathesis.cli", "run", f"{url}/openapi.json", "--max-examples", "30"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stdout[-4000:]

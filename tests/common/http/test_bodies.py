@@ -23,7 +23,7 @@ async def test_raw_body_with_options_in_the_query(suite) -> None:
 
 
 async def test_form_with_options_in_fields(suite) -> None:
-    answer = await post(suite, files={"image": ("a.jpg", b"123", "image/jpeg")}, data={"top_k": "4", "invert": "1"})
+    answer = await post(suite, files={"image": ("a.jpg", b"123", "image/jpeg")}, data={"top_k": "4", "invert": "true"})
     body = answer.json()
     assert (body["label"], body["leaf"], body["scores"][0]["score"]) == ("3 bytes", 4, 1.0)
 
@@ -43,6 +43,7 @@ async def test_form_fields_win_over_the_query(suite) -> None:
         ({"content": b"x", "headers": {**PNG, "content-encoding": "gzip"}}, 415, None, "content-encoding"),
         ({"content": b"x" * 10_001, "headers": PNG}, 413, None, "10000 bytes"),
         ({"content": b"x", "headers": PNG, "url": URL + "?top=3"}, 422, "query.top", "known: model, top_k, invert"),
+        ({"content": b"x", "headers": PNG, "url": URL + "?invert=1"}, 422, "query.invert", "true or false"),
         ({"content": b"x", "headers": PNG, "url": URL + "?top_k=0"}, 422, "query.top_k", ">= 1"),
         ({"content": b"x", "headers": PNG, "url": URL + "?top_k=x"}, 422, "query.top_k", "Expected `int`"),
         ({"content": b"x", "headers": PNG, "url": URL + "?top_k=1&top_k=2"}, 422, "query.top_k", "more than once"),
