@@ -13,6 +13,7 @@ from litestar.routes import HTTPRoute
 from common.http import oip
 from common.http.bodies import FORM, JSON, TAKES, Described
 from contracts._base import Record
+from contracts.examples import EXAMPLES
 from contracts.oip import (
     IndexEntry,
     InferRequest,
@@ -144,7 +145,11 @@ def _types(operation: Operation) -> Iterator[Any]:
 
 def _schemas(operations: Iterable[Operation]) -> dict[str, Any]:
     kinds = list(dict.fromkeys(kind for operation in operations for kind in _types(operation)))
-    return msgspec.json.schema_components(kinds, ref_template=REFERENCE)[1]
+    schemas = msgspec.json.schema_components(kinds, ref_template=REFERENCE)[1]
+    for example in EXAMPLES:
+        if (schema := schemas.get(type(example).__name__)) is not None:
+            schema["examples"] = [example]
+    return schemas
 
 
 def _schema(kind: Any) -> dict[str, Any]:
