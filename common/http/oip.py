@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import msgspec
 from litestar.exceptions import MethodNotAllowedException
 
-from common.errors import Unknown
+from common.errors import NotReady, Unknown
 from common.http import oip_codec
 from common.http.bodies import read_body
 from common.http.exchange import Exchange
@@ -119,11 +119,22 @@ class OpenInference:
         ]
         await _json(ex, entries)
 
+    async def load(self, ref: str, ex: Exchange, _receive: Any) -> None:
+        """Read a model's versions and aliases again: what was published or pointed to since serves from now on.
+
+        A version that cannot serve is refused with the reason, and the old one goes on.
+        """
+        status = await self._models.reload(ref)
+        if status.reason:
+            raise NotReady(f"{ref}: {status.reason}")
+        await _json(ex, ModelReady(name=ref, ready=True))
+
 
 SERVER = Route("GET", "/v2", OpenInference.server)
 LIVE = Route("GET", "/v2/health/live", OpenInference.live)
 READY = Route("GET", "/v2/health/ready", OpenInference.ready)
 INDEX = Route("POST", "/v2/repository/index", OpenInference.index)
+LOAD = Route("POST", "/v2/repository/models/{model_name}/load", OpenInference.load)
 FIXED = {route.template: route for route in (SERVER, LIVE, READY, INDEX)}
 OF_MODEL = {
     "infer": Route("POST", "/v2/models/{model_name}/infer", OpenInference.infer),
@@ -134,7 +145,7 @@ OF_VERSION = {
     last: route._replace(template=route.template.replace("{model_name}", "{model_name}/versions/{model_version}"))
     for last, route in OF_MODEL.items()
 }
-ROUTES = (*FIXED.values(), *OF_MODEL.values(), *OF_VERSION.values())
+ROUTES = (*FIXED.values(), LOAD, *OF_MODEL.values(), *OF_VERSION.values())
 
 
 def resolve(path: str) -> tuple[Route, str]:
@@ -146,6 +157,8 @@ def resolve(path: str) -> tuple[Route, str]:
         route, ref = OF_MODEL.get(parts[4] if len(parts) == 5 else ""), parts[3]
     elif len(parts) in (6, 7) and parts[2] == "models" and parts[4] == "versions":
         route, ref = OF_VERSION.get(parts[6] if len(parts) == 7 else ""), f"{parts[3]}@{parts[5]}"
+    elif len(parts) == 6 and parts[2:4] == ["repository", "models"] and parts[5] == "load":
+        route, ref = LOAD, parts[4]
     else:
         route = FIXED.get(path.rstrip("/"))
     if route is None:

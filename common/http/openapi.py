@@ -112,6 +112,7 @@ def _of_oip() -> Iterator[Operation]:
         oip.OpenInference.live: {200: ServerLive},
         oip.OpenInference.ready: {200: ServerReady, 503: ServerReady},
         oip.OpenInference.index: {200: list[IndexEntry]},
+        oip.OpenInference.load: {200: ModelReady},
         oip.OpenInference.metadata: {200: ModelMetadata},
         oip.OpenInference.model_ready: {200: ModelReady},
         oip.OpenInference.infer: {200: InferResponse},

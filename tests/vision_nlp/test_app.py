@@ -1,6 +1,7 @@
 """The vision route over the whole app: real HTTP parsing, a real repository, a real ONNX Runtime."""
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator
 from io import BytesIO
 from pathlib import Path
@@ -188,6 +189,29 @@ async def test_a_pixel_bomb_is_refused(client: httpx.AsyncClient) -> None:
     response = await client.post(PATH, content=out.getvalue(), headers=PNG)
     assert response.status_code == 413
     assert "10000 x 10000" in response.json()["detail"]
+
+
+async def test_what_is_published_serves_after_load_and_what_is_broken_does_not(root: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "models"
+    shutil.copytree(root, folder)
+    app = create_app(Settings(models=str(folder), access_log=False))
+    async with lifespan(app), httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://suite") as client:
+
+        async def version() -> int:
+            return (await client.post(PATH, content=picture(0), headers=PNG)).json()["version"]
+
+        card = Repository(folder).load(NAME, 1).card
+        for number in (2, 3):
+            v1 = folder / NAME / "1"
+            Repository(folder).publish(card, v1 / "model.onnx", v1 / "golden.npz")
+            if number == 3:
+                (folder / NAME / "3" / "model.onnx").write_bytes(b"not a graph")
+            assert await version() == number - 1
+            loaded = await client.post(f"/v2/repository/models/{NAME}/load")
+            assert loaded.status_code == (200 if number == 2 else 503)
+        assert "version 3 was refused" in loaded.json()["error"]
+        assert await version() == 2
+        assert (await client.get("/readyz")).status_code == 200
 
 
 def test_predict_answers_without_a_server(root: Path, tmp_path: Path) -> None:

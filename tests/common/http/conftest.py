@@ -121,6 +121,10 @@ class StandIn:
     def status(self) -> dict[str, ModelStatus]:
         return {n: ModelStatus(ready=not self.reason, version=3, reason=self.reason) for n in self.cards}
 
+    async def reload(self, name: str) -> ModelStatus:
+        self.served(name)
+        return self.status()[name]
+
     def summaries(self) -> tuple[ModelSummary, ...]:
         return tuple(self.detail(name).summary for name in self.cards)
 

@@ -64,6 +64,9 @@ def test_metadata_and_health(client) -> None:
     assert metadata["versions"] == ["3"]
     assert {"name": "in_bool", "datatype": "BOOL", "shape": [-1, -1]} in metadata["inputs"]
     assert client.get_model_repository_index() == [{"name": "echo", "version": "3", "state": "READY"}]
+    client.load_model("echo")
+    with pytest.raises(triton.InferenceServerException, match="nobody"):
+        client.load_model("nobody")
 
 
 def test_without_requested_outputs_all_come_in_binary(client) -> None:
