@@ -24,6 +24,8 @@ MESSAGE_BYTES = 256 * MIB
 CHANNEL_OPTIONS = (
     ("grpc.max_send_message_length", MESSAGE_BYTES),
     ("grpc.max_receive_message_length", MESSAGE_BYTES),
+    # Connections of one's own: a shared pool keeps the back-off of an address whose channel is long gone.
+    ("grpc.use_local_subchannel_pool", 1),
     # gRPC's own limit is two minutes between two looks for a server that went away.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 1000),
