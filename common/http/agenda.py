@@ -10,7 +10,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator
 from contextvars import copy_context
-from types import coroutine
 from typing import Any
 
 SLICE = 0.004
@@ -54,20 +53,31 @@ def eagerly(work: Coroutine[Any, Any, None]) -> asyncio.Task[None] | None:
         waiting = context.run(work.send, None)
     except StopIteration:
         return None
-    return asyncio.get_running_loop().create_task(_rest(work, waiting), context=context)  # type: ignore[arg-type]
+    return asyncio.get_running_loop().create_task(_Rest(work, waiting), context=context)
 
 
-@coroutine
-def _rest(work: Coroutine[Any, Any, None], waiting: Any) -> Generator[Any, None, None]:
-    """``work`` from where it waits for ``waiting``."""
-    while True:
-        try:
-            yield waiting
-        except BaseException as error:
-            resume, value = work.throw, error
-        else:
-            resume, value = work.send, None
-        try:
-            waiting = resume(value)  # type: ignore[arg-type]
-        except StopIteration:
-            return
+class _Rest(Coroutine[Any, Any, None]):
+    """``work`` from where it waits for ``waiting``: a task's first step is told that, all others go to the work.
+
+    No generator: a task that is cancelled before its first step would not even enter one, and the work would not hear.
+    """
+
+    def __init__(self, work: Coroutine[Any, Any, None], waiting: Any) -> None:
+        self._work, self._waiting = work, waiting
+        self._told = False
+
+    def send(self, value: Any) -> Any:
+        if self._told:
+            return self._work.send(value)
+        self._told = True
+        return self._waiting
+
+    def throw(self, *error: Any) -> Any:
+        self._told = True
+        return self._work.throw(*error)
+
+    def close(self) -> None:
+        self._work.close()
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        return self._work.__await__()

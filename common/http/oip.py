@@ -166,6 +166,11 @@ def resolve(path: str) -> tuple[Route, str]:
     return route, ref
 
 
+def is_inference(path: str) -> bool:
+    """Whether a path asks a model to run."""
+    return path.startswith("/v2/models/") and path.endswith("/infer")
+
+
 async def _json(ex: Exchange, body: Any, status: int = 200) -> None:
     await _answer(ex, status, JSON_HEADERS, _encode(body))
 

@@ -1,28 +1,25 @@
-"""uvicorn's HTTP protocol with two additions that no ASGI application can make itself.
+"""uvicorn's HTTP protocol with three additions that no ASGI application can make itself.
 
-Refuse early: at overload the 503 is written as soon as the head of a request is parsed, before a task exists, so that
-refusals leave the core to the requests that were admitted. Cancel: when the connection closes, the task that computes
-the answer is cancelled at once, at no cost to requests whose callers stay.
+Refuse early: at overload the 503 is written as soon as the head of a request is parsed, for a plain inference even
+before that, so that refusals leave the core to the requests that were admitted. Begin without a task: see ``agenda``.
+Cancel: when the connection closes, what computes the answer is cancelled at once, at no cost to callers who stay.
 """
 
 import asyncio
 from functools import partial
 from typing import Any
 
-import msgspec
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from common.http.admission import BUSY, Gate
 from common.http.agenda import Agenda, eagerly
 from common.http.cycle import Cycle
-from common.http.exchange import BODY, KEY, REQUEST_ID_PATTERN, new_request_id
-from common.http.problems import is_oip
+from common.http.exchange import BODY, KEY
+from common.http.oip import is_inference
+from common.http.refusals import plain_inference, plain_refusal, refusal
 from common.http.shell import QUIET, App
-from contracts.oip import OipError
-from contracts.problem import PROBLEM_MEDIA_TYPE, PROBLEM_TYPE_PREFIX, Problem
 
 _QUIET_URLS = frozenset(path.encode() for path in QUIET)
-_encode = msgspec.json.Encoder().encode
 
 
 class _Refused:
@@ -41,14 +38,57 @@ class Protocol(HttpToolsProtocol):
         self._agenda = agenda
         self._gate: Gate = app.gate
         self._telemetry = app.telemetry
+        self._parsing = False
+        """Part of a request has come, but not all of it."""
+        self._refused_at = 0.0
+
+    def data_received(self, data: bytes) -> None:
+        """Refuse without parsing what is plainly one inference, or go on as uvicorn does."""
+        if (
+            self._gate.taken < self._gate.limit
+            or self._gate.leaving
+            or self._parsing
+            or self._answering()
+            or not plain_inference(data)
+        ):
+            super().data_received(data)
+            return
+        self._count_refusal()
+        # The timer of the idle connection is not touched, which would cost as much again; see its handler.
+        self._refused_at = self.loop.time()
+        self.transport.write(plain_refusal())
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close the connection if it was idle all the time, refusals included."""
+        left = self._refused_at + self.timeout_keep_alive - self.loop.time()
+        if left > 0:
+            self.timeout_keep_alive_task = self.loop.call_later(left, self.timeout_keep_alive_handler)
+        else:
+            super().timeout_keep_alive_handler()
+
+    def on_message_begin(self) -> None:
+        """See ``_parsing``."""
+        self._parsing = True
+        super().on_message_begin()
+
+    def on_message_complete(self) -> None:
+        """See ``_parsing``."""
+        self._parsing = False
+        super().on_message_complete()
+
+    def _answering(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def _count_refusal(self) -> None:
+        self._gate.refused[BUSY.slug] += 1
+        self._telemetry.flush_soon()
 
     def on_headers_complete(self) -> None:
         """Refuse, or go on as uvicorn does."""
         if self._gate.taken < self._gate.limit or not self._refusable():
             super().on_headers_complete()
             return
-        self._gate.refused[BUSY.slug] += 1
-        self._telemetry.flush_soon()
+        self._count_refusal()
         self.cycle = _Refused()  # type: ignore[assignment]
         keep = self.parser.should_keep_alive() and not self._gate.leaving  # type: ignore[union-attr]
         self.transport.write(refusal(self.url, self.headers, keep))
@@ -60,14 +100,14 @@ class Protocol(HttpToolsProtocol):
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         ours = Cycle.of(cycle, self._gate)
         self._gate.taken += 1
-        if is_oip(cycle.scope["path"]):
+        if is_inference(cycle.scope["path"]):
             self._agenda.add(partial(self._begin, ours, app))
         else:
             super()._start_asgi_task(ours, app)
 
     def _begin(self, cycle: Cycle, app: Any) -> None:
         """At once when the body has come; a task waits for what is missing, and tells a caller that has left."""
-        if cycle.more_body or cycle.disconnected:
+        if cycle.more_body or self.transport.is_closing():
             super()._start_asgi_task(cycle, app)
             return
         cycle.scope[BODY] = bytes(cycle.body)  # type: ignore[typeddict-unknown-key]
@@ -81,7 +121,7 @@ class Protocol(HttpToolsProtocol):
         """Plain requests outside of health checks, on a connection that answers no other request."""
         return (
             self.url not in _QUIET_URLS
-            and (self.cycle is None or self.cycle.response_complete)
+            and not self._answering()
             and not self.expect_100_continue
             and not self.parser.should_upgrade()  # type: ignore[union-attr]
             and self.parser.get_method() != b"HEAD"  # type: ignore[union-attr]
@@ -90,29 +130,5 @@ class Protocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The caller is gone: stop computing for it."""
         super().connection_lost(exc)
-        if self.cycle is not None and not self.cycle.response_complete and (exchange := self.cycle.scope.get(KEY)):
+        if self._answering() and (exchange := self.cycle.scope.get(KEY)):
             exchange.leave()
-
-
-def refusal(url: bytes, headers: list[tuple[bytes, bytes]], keep: bool) -> bytes:
-    """A whole HTTP response: the same problem that the shell answers when it is full."""
-    given = next((value for name, value in headers if name == b"x-request-id"), b"")
-    request_id = given.decode() if REQUEST_ID_PATTERN.fullmatch(given) else new_request_id()
-    path = url.partition(b"?")[0].decode("ascii", "replace")
-    if is_oip(path):
-        media, body = "application/json", _encode(OipError(error=BUSY.detail))
-    else:
-        problem = Problem(
-            type=PROBLEM_TYPE_PREFIX + BUSY.slug,
-            title=BUSY.title,
-            status=BUSY.status,
-            detail=BUSY.detail,
-            instance=path,
-            request_id=request_id,
-        )
-        media, body = PROBLEM_MEDIA_TYPE, _encode(problem)
-    head = (
-        f"HTTP/1.1 503 Service Unavailable\r\ncontent-type: {media}\r\ncontent-length: {len(body)}\r\n"
-        f"retry-after: 1\r\nx-request-id: {request_id}\r\n{'' if keep else 'connection: close' + chr(13) + chr(10)}\r\n"
-    )
-    return head.encode() + body

@@ -21,7 +21,7 @@ from common.settings import Settings
 _log: Any = structlog.get_logger("kithara.server")
 
 
-GARBAGE_OBJECTS = 20_000
+GARBAGE_OBJECTS = 5_000
 """New containers after which the garbage collector looks at them."""
 
 

@@ -40,10 +40,12 @@ class App:
         ex.closing = self.gate.leaving
         if scope["method"] == "HEAD":  # handlers answer GET; the exchange drops the body
             ex.scope = {**scope, "method": "GET"}
-        if scope["path"] in QUIET:
-            await self._answer(ex, receive)
-        else:
-            await self._admit(ex, receive)
+        try:
+            await (self._answer if scope["path"] in QUIET else self._admit)(ex, receive)
+        finally:
+            # Scope and exchange hold each other: left so, every request were work for the garbage collector, which
+            # stops everything for tens of milliseconds when the garbage of an overload has piled up.
+            del scope[KEY]
 
     async def _admit(self, ex: Exchange, receive: Any) -> None:
         client = ex.scope["client"]

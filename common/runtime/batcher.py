@@ -233,9 +233,8 @@ class MicroBatcher:
         self._drain.observe(len(outcome.waiters), outcome.started)
         if not any(isinstance(answer, KitharaError) for answer in outcome.answers):
             self._model.observe(load, outcome.seconds)
-        self._crowd.finished(
-            len(outcome.waiters) + len(self._queue), outcome.seconds, self._model.overhead(load.volume)
-        )
+        overhead = self._model.overhead(load.volume)
+        self._crowd.finished(len(outcome.waiters), len(self._queue), outcome.seconds, overhead)
 
     def _settle(self) -> None:
         if not self._queue and not self._running:

@@ -14,6 +14,9 @@ QUIET = 0.25
 PATIENCE = 2.0
 """...or after this many times the fixed cost altogether."""
 
+ENOUGH = 2
+"""So many times the callers of the last execution are enough for a good next one: nobody waits for more."""
+
 
 class Crowd:
     """Counts the callers about; ``resume`` is called when waiting ends by itself."""
@@ -26,9 +29,9 @@ class Crowd:
         self._since = 0.0
         self._pause: asyncio.Handle | None = None
 
-    def finished(self, callers: int, seconds: float, overhead: float) -> None:
-        """An execution ended: ``callers`` were in it or wait now; it took ``seconds``, of which ``overhead`` fixed."""
-        self._size = callers
+    def finished(self, answered: int, queued: int, seconds: float, overhead: float) -> None:
+        """An execution ended: who was in it, who waits now; it took ``seconds``, of which ``overhead`` fixed."""
+        self._size = min(answered + queued, ENOUGH * answered)
         self._until = time.monotonic() + seconds
         self._overhead = overhead
 

@@ -37,11 +37,11 @@ class FakeEngine:
         self._active += 1
         self._idle.clear()
         try:
-            async with asyncio.timeout(call.remaining(self._limits.deadline)):
-                await asyncio.sleep(self._backend.delay)
+            remaining = call.remaining(self._limits.deadline)
+            await asyncio.sleep(min(self._backend.delay, remaining))
+            if self._backend.delay > remaining:
+                raise DeadlineExceeded(f"{self.label} has no answer within the deadline")
             return dict(self._backend.outputs(inputs))
-        except TimeoutError:
-            raise DeadlineExceeded(f"{self.label} has no answer within the deadline") from None
         finally:
             self._active -= 1
             if not self._active:

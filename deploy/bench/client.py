@@ -9,7 +9,7 @@ import socket
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import cycle
 from typing import NamedTuple
 
@@ -227,14 +227,21 @@ class Client:
             self._turn(left)
 
 
-def leave(port: int, requests: Sequence[bytes], stay: float) -> None:
-    """Send each request on a connection of its own, then close all of them ``stay`` seconds later, unanswered."""
+def leave(port: int, requests: Sequence[bytes], stay: float) -> int:
+    """Send each request on a connection of its own and close all of them ``stay`` seconds later.
+
+    How many had been answered by then.
+    """
     connections = [Connection(port) for _ in requests]
     for i, (connection, data) in enumerate(zip(connections, requests, strict=True)):
         connection.start(i, data, 0.0)
     time.sleep(stay)
+    answered = 0
     for connection in connections:
+        with suppress(ConnectionError):
+            answered += connection.read() is not None
         connection.socket.close()
+    return answered
 
 
 def ask(port: int, request: bytes, timeout: float = 10.0) -> Answer:

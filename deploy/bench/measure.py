@@ -1,5 +1,6 @@
 """Single measurements: rate, latency, overload, callers that leave. All repeats are interleaved by the caller."""
 
+import socket
 import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -10,10 +11,10 @@ import onnxruntime as ort
 
 from common.errors import OperatorError
 from deploy.bench.answers import BadAnswer, get_request, infer_request, outputs
-from deploy.bench.client import Client, Result, Sample, ask, leave, poisson
+from deploy.bench.client import HOST, Client, Result, Sample, ask, leave, poisson
 from deploy.bench.cores import Core, pinned
 from deploy.bench.models import Arrays, Bench, merge, run, session
-from deploy.bench.report import LeaversRow, OverloadRow, milliseconds, percentile
+from deploy.bench.report import LeaversRow, OverloadRow, RefusalRow, milliseconds, percentile
 from deploy.bench.server import Counters
 
 ABSOLUTE, RELATIVE = 1e-5, 1e-4
@@ -51,6 +52,15 @@ class Oracle:
         )
 
 
+class Load(NamedTuple):
+    """What an overload is a multiple of."""
+
+    window: int
+    peak: float
+    refusals: float
+    """Per second, when nothing is answered."""
+
+
 class Closed(NamedTuple):
     """One closed-loop run."""
 
@@ -79,19 +89,49 @@ def closed(port: int, requests: Sequence[bytes], clients: int, seconds: float, o
     return Closed(len(good) / result.seconds, p50, p99, len(good), wrong, failed)
 
 
-def overload(port: int, oracle: Oracle, peak: float, times: float, seconds: float, core: Core) -> OverloadRow:
+def refusals(port: int, oracle: Oracle, clients: int, seconds: float, repeats: int) -> RefusalRow:
+    """Best rate of refusals of a server that takes one request at a time, while a caller who never ends it has it.
+
+    Raises OperatorError when it answers anything else.
+    """
+    best = 0.0
+    with socket.create_connection((HOST, port)) as held:
+        held.sendall(oracle.requests[0][:-1])
+        time.sleep(0.1)
+        for _ in range(repeats):
+            client = Client(port, oracle.requests, clients)
+            try:
+                result = client.closed(seconds)
+            finally:
+                client.close()
+            if any(s.answer.status != 503 for s in result.samples):
+                raise OperatorError("a server whose only place is taken did not refuse every request; set in_flight=1")
+            best = max(best, len(result.samples) / result.seconds)
+    return RefusalRow(clients=clients, per_second=best)
+
+
+def reachable(times: float, peak: float, refused: float) -> float:
+    """Goodput over ``peak`` at ``times`` the peak when the core spends all its time on answers and refusals.
+
+    From ``share + (times - share) * peak / refused = 1`` in units of one core's time.
+    """
+    cost = peak / refused
+    return min(1.0, max(0.0, (1 - times * cost) / (1 - cost))) if cost < 1 else 0.0
+
+
+def overload(port: int, oracle: Oracle, load: Load, times: float, seconds: float, core: Core) -> OverloadRow:
     """Open loop at ``times`` the peak, with Poisson arrivals; ``core`` is the server's."""
-    offered = times * peak
+    offered = times * load.peak
     client = Client(port, oracle.requests, CONNECTIONS)
     try:
         client.greet(get_request("/livez"))
-        result = client.opened(poisson(offered, seconds, seed=0), seconds)
+        result = client.opened(poisson(offered, seconds, seed=load.window), seconds)
     finally:
         client.close()
-    return judged(oracle, result, peak, offered, core.others())
+    return judged(oracle, result, load, times, core.others())
 
 
-def judged(oracle: Oracle, result: Result, peak: float, offered: float, others: float) -> OverloadRow:
+def judged(oracle: Oracle, result: Result, load: Load, times: float, others: float) -> OverloadRow:
     """What an open-loop result amounts to."""
     good = [s for s in result.samples if s.answer.status == 200]
     refused = [s for s in result.samples if s.answer.status == 503]
@@ -100,10 +140,12 @@ def judged(oracle: Oracle, result: Result, peak: float, offered: float, others: 
     retry_after = sum(s.answer.header(b"retry-after") is not None for s in refused)
     return OverloadRow(
         model=oracle.bench.name,
-        peak_per_second=peak,
-        offered_per_second=offered,
+        window=load.window,
+        peak_per_second=load.peak,
+        offered_per_second=times * load.peak,
         goodput_per_second=in_time / result.seconds,
-        goodput_share=in_time / result.seconds / peak,
+        goodput_share=in_time / result.seconds / load.peak,
+        reachable_share=reachable(times, load.peak, load.refusals),
         within_seconds=WITHIN_SECONDS,
         connections=CONNECTIONS,
         answered=len(good),
@@ -154,13 +196,14 @@ def leavers(port: int, oracle: Oracle, callers: int, stay: float) -> LeaversRow:
     """``callers`` ask at once and hang up after ``stay`` seconds; what is computed for them afterwards?"""
     before = counters(port, oracle.bench.name)
     requests = [oracle.requests[i % len(oracle.requests)] for i in range(callers)]
-    leave(port, requests, stay)
+    answered = leave(port, requests, stay)
     after = _settled(port, oracle.bench.name)
     return LeaversRow(
         model=oracle.bench.name,
         callers=callers,
         stayed_ms=stay * 1e3,
-        rows_computed=after.rows - before.rows,
+        answered=answered,
+        rows_computed=after.rows - before.rows - answered,
         batches=after.batches - before.batches,
         rows_allowed=oracle.bench.limits.max_rows,
         cancelled=after.cancelled - before.cancelled,

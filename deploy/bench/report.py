@@ -48,15 +48,28 @@ class LoadRow(Record, frozen=True, kw_only=True):
     """Answers that are not 200, and connections that the server closed."""
 
 
+class RefusalRow(Record, frozen=True, kw_only=True):
+    """Closed loop against a server whose only place is taken: what it costs to refuse, and nothing else."""
+
+    clients: int
+    per_second: float
+
+
 class OverloadRow(Record, frozen=True, kw_only=True):
     """Open loop at a multiple of the model's own peak; latency counts from when a request was due."""
 
     model: str
+    window: int
+    """Every window is listed; a model's targets are held against the one that others disturbed least."""
     peak_per_second: float
+    """The best closed loop right before this window."""
     offered_per_second: float
     goodput_per_second: float
     """Right answers within ``within_seconds``."""
     goodput_share: float
+    reachable_share: float
+    """What a core that wastes nothing could reach, by what refusing costs in ``RefusalRow``: the rest of the requests
+    must be refused, and each refusal takes its receive, its send and its answer's way through the kernel."""
     within_seconds: float
     connections: int
     answered: int
@@ -81,8 +94,10 @@ class LeaversRow(Record, frozen=True, kw_only=True):
     model: str
     callers: int
     stayed_ms: float
+    answered: int
+    """Had their answer before they hung up."""
     rows_computed: int
-    """Rows of theirs that the engine computed, by the server's own count: at most those already running."""
+    """Rows of the others that the engine computed, by the server's own count: at most those already running."""
     batches: int
     rows_allowed: int
     """Rows of the one execution that may have been running when they hung up."""
@@ -118,13 +133,17 @@ class ServingReport(Record, frozen=True, kw_only=True):
     overhead: tuple[OverheadRow, ...]
     ceilings: tuple[CeilingRow, ...]
     load: tuple[LoadRow, ...]
+    refusals: tuple[RefusalRow, ...]
     overload: tuple[OverloadRow, ...]
     leavers: tuple[LeaversRow, ...]
     start: tuple[StartRow, ...]
 
     def table(self) -> str:
         """All rows as aligned text, one block for each kind."""
-        blocks = (self.targets, self.overhead, self.ceilings, self.load, self.overload, self.leavers, self.start)
+        blocks = (
+            self.targets, self.overhead, self.ceilings, self.load,
+            self.refusals, self.overload, self.leavers, self.start,
+        )  # fmt: skip
         head = f"{self.machine}; server on core {self.server_core}, client on core {self.client_core}"
         return "\n\n".join([head, *(_aligned(rows) for rows in blocks if rows)])
 

@@ -3,7 +3,7 @@
 import os
 import platform
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,16 @@ from deploy.bench.answers import get_request
 from deploy.bench.cores import Core, Place, pinned, places
 from deploy.bench.measure import Closed, Oracle
 from deploy.bench.models import LONGEST, Arrays, Bench, merge, mlp, publish, ragged
-from deploy.bench.report import CeilingRow, LeaversRow, LoadRow, OverheadRow, OverloadRow, ServingReport, target
+from deploy.bench.report import (
+    CeilingRow,
+    LeaversRow,
+    LoadRow,
+    OverheadRow,
+    OverloadRow,
+    RefusalRow,
+    ServingReport,
+    target,
+)
 from deploy.bench.server import HttpServer, Running, running
 
 CLIENTS = (1, 32, 128)
@@ -32,10 +41,11 @@ class Effort(NamedTuple):
 
     repeats: int
     seconds: float
+    windows: int
     overload_seconds: float
 
 
-FULL, QUICK = Effort(5, 1.5, 10.0), Effort(2, 0.6, 3.0)
+FULL, QUICK = Effort(5, 1.5, 3, 10.0), Effort(2, 0.6, 1, 4.0)
 
 
 def bench(quick: bool) -> ServingReport:
@@ -47,9 +57,10 @@ def bench(quick: bool) -> ServingReport:
             publish(one, Path(folder))
         oracles = {one.name: Oracle(one) for one in benches}
         overhead = measure_overhead(Path(folder), oracles["tiny"], place, effort)
+        refusals = measure_refusals(Path(folder), oracles["tiny"], place, effort)
         with running(Path(folder), place.server) as server:
             ceilings, load = measure_load(server, tuple(oracles.values()), place, effort)
-            overload = tuple(measure_overload(server, oracles.values(), place, load, effort))
+            overload = tuple(measure_overload(server, tuple(oracles.values()), place, refusals, effort))
             leavers = tuple(measure_leavers(server.port, (oracles["heavy"], oracles["ragged"])))
     started = start.shipped(effort.repeats)
     return ServingReport(
@@ -62,6 +73,7 @@ def bench(quick: bool) -> ServingReport:
         overhead=overhead,
         ceilings=ceilings,
         load=load,
+        refusals=(refusals,),
         overload=overload,
         leavers=leavers,
         start=started,
@@ -155,14 +167,22 @@ def load_row(model: str, clients: int, found: Sequence[Closed], ceiling: float) 
     )
 
 
+def measure_refusals(folder: Path, oracle: Oracle, place: Place, effort: Effort) -> RefusalRow:
+    """What refusing costs, on as many connections as the overload has."""
+    with running(folder, place.server, in_flight="1") as server:
+        return measure.refusals(server.port, oracle, measure.CONNECTIONS, effort.seconds, effort.repeats)
+
+
 def measure_overload(
-    server: Running, oracles: Iterable[Oracle], place: Place, load: Sequence[LoadRow], effort: Effort
+    server: Running, oracles: Sequence[Oracle], place: Place, refusals: RefusalRow, effort: Effort
 ) -> Iterator[OverloadRow]:
-    """Each model at twice its own best closed loop."""
-    for oracle in oracles:
-        peak = max(row.per_second for row in load if row.model == oracle.bench.name)
-        core = Core(place.server, server.process.pid)
-        yield measure.overload(server.port, oracle, peak, OVERLOAD, effort.overload_seconds, core)
+    """Each model in turn, several times over: its peak, and at once afterwards twice that rate."""
+    for window in range(effort.windows):
+        for oracle in oracles:
+            loops = [measure.closed(server.port, oracle.requests, c, effort.seconds, oracle) for c in CLIENTS[1:]]
+            load = measure.Load(window, max(loop.per_second for loop in loops), refusals.per_second)
+            core = Core(place.server, server.process.pid)
+            yield measure.overload(server.port, oracle, load, OVERLOAD, effort.overload_seconds, core)
 
 
 def measure_leavers(port: int, oracles: Sequence[Oracle]) -> Iterator[LeaversRow]:
@@ -205,11 +225,8 @@ def judge(
             yield target(f"{row.model}: share of its ceiling, 32 clients", row.ceiling_share, "at least", 0.8)
     yield target("wrong answers", sum(r.wrong for r in (*overhead, *load, *overload)), "at most", 0)
     yield target("failed answers below overload", sum(r.failed for r in (*overhead, *load)), "at most", 0)
-    for row in overload:
-        yield target(f"{row.model}: goodput / peak at twice the peak", row.goodput_share, "at least", 0.9)
-        if row.refusal_p99_ms is not None and row.retry_after_share is not None:
-            yield target(f"{row.model}: p99 of refusals, ms", row.refusal_p99_ms, "at most", 20)
-            yield target(f"{row.model}: refusals with Retry-After", row.retry_after_share, "at least", 1)
+    for model in dict.fromkeys(row.model for row in overload):
+        yield from judge_overload(model, [row for row in overload if row.model == model])
     for row in leavers:
         yield target(
             f"{row.model}: rows computed for callers that left", row.rows_computed, "at most", row.rows_allowed
@@ -217,3 +234,12 @@ def judge(
     for row in started:
         yield target("seconds from start to ready", row.ready_seconds, "at most", 3)
         yield target("peak memory, MB", row.peak_mb, "at most", 300)
+
+
+def judge_overload(model: str, windows: Sequence[OverloadRow]) -> Iterator[report.Target]:
+    """By the window in which other processes took least of the server's core; the others stay in the table."""
+    row = min(windows, key=lambda row: row.core_taken_by_others)
+    yield target(f"{model}: goodput / peak at twice the peak", row.goodput_share, "at least", 0.9)
+    if row.refusal_p99_ms is not None and row.retry_after_share is not None:
+        yield target(f"{model}: p99 of refusals, ms", row.refusal_p99_ms, "at most", 20)
+        yield target(f"{model}: refusals with Retry-After", row.retry_after_share, "at least", 1)

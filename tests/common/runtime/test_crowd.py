@@ -50,7 +50,7 @@ def loop(monkeypatch: pytest.MonkeyPatch) -> Loop:
 
 def crowd_of(loop: Any, resumed: list[float], callers: int) -> Crowd:
     about = Crowd(loop, lambda: resumed.append(loop.now))
-    about.finished(callers, seconds=0.01, overhead=0.004)
+    about.finished(callers, 0, seconds=0.01, overhead=0.004)
     return about
 
 
@@ -97,3 +97,12 @@ def test_callers_who_stay_away_are_not_waited_for(loop: Loop) -> None:
     about = crowd_of(loop, [], callers=32)
     loop.now += 0.02
     assert not about.worth_waiting(1)
+
+
+def test_who_queues_already_is_enough_when_few_were_answered(loop: Loop) -> None:
+    about = Crowd(loop, lambda: None)  # type: ignore[arg-type]
+    about.finished(8, 24, seconds=0.01, overhead=0.004)
+    assert not about.worth_waiting(24)
+    about.finished(8, 3, seconds=0.01, overhead=0.004)
+    assert about.worth_waiting(10)
+    assert not about.worth_waiting(11)

@@ -122,12 +122,16 @@ def test_a_connection_that_the_server_closes_is_counted_and_replaced(server: Ser
 
 
 def test_leavers_send_and_hang_up(server: Server) -> None:
-    leave(server.port, [get_request("/slow")] * 5, stay=0.01)
+    assert leave(server.port, [get_request("/slow")] * 5, stay=0.01) == 0
     until = time.monotonic() + 5
     while server.left < 5 and time.monotonic() < until:
         time.sleep(0.01)
     assert server.seen == [b"/slow"] * 5
     assert server.left == 5
+
+
+def test_leavers_know_who_was_answered_before_and_survive_who_hung_up(server: Server) -> None:
+    assert leave(server.port, [get_request("/x"), get_request("/slow"), get_request("/bye")], stay=0.3) == 2
 
 
 def test_ask_returns_one_answer(server: Server) -> None:

@@ -4,7 +4,7 @@ import pytest
 from contracts.models import Limits
 from deploy.bench.answers import Answer
 from deploy.bench.client import Result, Sample
-from deploy.bench.measure import Oracle, judged, sorted_batches
+from deploy.bench.measure import Load, Oracle, judged, reachable, sorted_batches
 from deploy.bench.models import Arrays, mlp, ragged, run
 from deploy.bench.report import ServingReport, StartRow, percentile, target
 
@@ -39,12 +39,23 @@ def test_overload_counts_only_right_answers_in_time_as_goodput(oracle: Oracle) -
         Sample(0, 0.0, 0.008, busy._replace(head=b"http/1.1 503 x")),
         Sample(0, 0.0, 0.1, busy._replace(status=500)),
     ]
-    row = judged(oracle, Result(samples, 2.0, unsent=3, unanswered=4, broken=5), peak=4.0, offered=8.0, others=0.25)
+    load = Load(window=1, peak=4.0, refusals=40.0)
+    row = judged(oracle, Result(samples, 2.0, unsent=3, unanswered=4, broken=5), load, times=2.0, others=0.25)
+    assert (row.window, row.offered_per_second) == (1, 8.0)
+    assert row.reachable_share == pytest.approx(8 / 9)
     assert row.goodput_per_second == 1.0
     assert row.goodput_share == 0.25
     assert (row.answered, row.late, row.wrong, row.refused, row.other) == (4, 1, 1, 2, 1 + 5)
     assert (row.unsent, row.unanswered, row.retry_after_share) == (3, 4, 0.5)
     assert row.refusal_p50_ms == pytest.approx(6.0)
+
+
+@pytest.mark.parametrize(("refused", "share"), [(1e9, 1.0), (1000.0, 8 / 9), (200.0, 0.0), (100.0, 0.0)])
+def test_reachable_goodput_is_what_refusals_leave(refused: float, share: float) -> None:
+    found = reachable(2.0, 100.0, refused)
+    assert found == pytest.approx(share, abs=1e-6)
+    if found:  # the core's time is used up
+        assert found + (2.0 - found) * 100.0 / refused == pytest.approx(1.0)
 
 
 def test_sorted_batches_hold_every_row_once_among_neighbours() -> None:
@@ -72,7 +83,8 @@ def test_a_miss_stays_visible() -> None:
     assert (missed.met, reached.met) == (False, True)
     report = ServingReport(
         machine="x", versions={}, quick=True, server_core=0, client_core=1, targets=(missed, reached),
-        overhead=(), ceilings=(), load=(), overload=(), leavers=(), start=(StartRow(ready_seconds=1.5, peak_mb=120.0),),
+        overhead=(), ceilings=(), load=(), refusals=(), overload=(), leavers=(),
+        start=(StartRow(ready_seconds=1.5, peak_mb=120.0),),
     )  # fmt: skip
     lines = [line.split() for line in report.table().splitlines()]
     assert ["a", "0.790", "at", "least", "0.800", "NO"] in lines
