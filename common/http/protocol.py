@@ -6,6 +6,7 @@ Cancel: when the connection closes, what computes the answer is cancelled at onc
 """
 
 import asyncio
+import select
 from functools import partial
 from typing import Any
 
@@ -19,6 +20,8 @@ from common.http.oip import is_inference
 from common.http.refusals import plain_inference, plain_refusal, refusal
 from common.http.shell import QUIET, App
 
+_HANGUP = getattr(select, "POLLRDHUP", 0)
+"""Linux tells that the other side has closed before what it sent is read to the end."""
 _QUIET_URLS = frozenset(path.encode() for path in QUIET)
 
 
@@ -41,6 +44,14 @@ class Protocol(HttpToolsProtocol):
         self._parsing = False
         """Part of a request has come, but not all of it."""
         self._refused_at = 0.0
+        self._hangups: select.poll | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Watch for the caller's leaving."""
+        super().connection_made(transport)
+        if _HANGUP:
+            self._hangups = select.poll()
+            self._hangups.register(transport.get_extra_info("socket").fileno(), _HANGUP)
 
     def data_received(self, data: bytes) -> None:
         """Refuse without parsing what is plainly one inference, or go on as uvicorn does."""
@@ -106,8 +117,9 @@ class Protocol(HttpToolsProtocol):
             super()._start_asgi_task(ours, app)
 
     def _begin(self, cycle: Cycle, app: Any) -> None:
-        """At once when the body has come; a task waits for what is missing, and tells a caller that has left."""
-        if cycle.more_body or self.transport.is_closing():
+        """At once when the body has come and the caller is there; otherwise a task waits, or finds nobody to answer."""
+        cycle.disconnected |= self._left()
+        if cycle.more_body or cycle.disconnected:
             super()._start_asgi_task(cycle, app)
             return
         cycle.scope[BODY] = bytes(cycle.body)  # type: ignore[typeddict-unknown-key]
@@ -116,6 +128,10 @@ class Protocol(HttpToolsProtocol):
             cycle.scope[KEY].task = task  # type: ignore[typeddict-item]
             self.tasks.add(task)
             task.add_done_callback(self.tasks.discard)
+
+    def _left(self) -> bool:
+        """The caller has hung up, though its request may have been read before its leaving was."""
+        return self.transport.is_closing() or (self._hangups is not None and bool(self._hangups.poll(0)))
 
     def _refusable(self) -> bool:
         """Plain requests outside of health checks, on a connection that answers no other request."""
