@@ -88,5 +88,7 @@ def world(device: str) -> Iterator[World]:
     dist.init_process_group("nccl" if place.type == "cuda" else "gloo")
     try:
         yield World(dist.get_rank(), size, place)
+        # Nobody closes its connections while another still listens on them: gloo's threads would abort that process.
+        dist.barrier()
     finally:
         dist.destroy_process_group()
