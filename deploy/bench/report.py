@@ -60,7 +60,7 @@ class OverloadRow(Record, frozen=True, kw_only=True):
 
     model: str
     window: int
-    """Every window is listed; a model's targets are held against the one that others disturbed least."""
+    """Every window is listed; a model's targets are held against the median of the undisturbed ones."""
     peak_per_second: float
     """The best closed loop right before this window."""
     offered_per_second: float

@@ -1,3 +1,4 @@
+import msgspec
 import numpy as np
 import pytest
 
@@ -6,7 +7,8 @@ from deploy.bench.answers import Answer
 from deploy.bench.client import Result, Sample
 from deploy.bench.measure import Load, Oracle, judged, reachable, sorted_batches
 from deploy.bench.models import Arrays, mlp, ragged, run
-from deploy.bench.report import ServingReport, StartRow, percentile, target
+from deploy.bench.report import OverloadRow, ServingReport, StartRow, percentile, target
+from deploy.bench.serving import judge_overload
 
 
 @pytest.fixture(scope="module")
@@ -90,3 +92,20 @@ def test_a_miss_stays_visible() -> None:
     assert ["a", "0.790", "at", "least", "0.800", "NO"] in lines
     assert ["b", "20", "at", "most", "20", "yes"] in lines
     assert ["1.500", "120"] in lines
+
+
+def test_overload_is_judged_by_the_median_of_undisturbed_windows(oracle: Oracle) -> None:
+    quiet = judged(oracle, Result([], 1.0, unsent=0, unanswered=0, broken=0), Load(0, 1.0, 9.0), times=2.0, others=0.0)
+
+    def window(goodput: float, p99: float, taken: float) -> OverloadRow:
+        return msgspec.structs.replace(
+            quiet, goodput_share=goodput, refusal_p99_ms=p99, core_taken_by_others=taken, retry_after_share=1.0
+        )
+
+    calm = [window(0.95, 3.0, 0.001), window(0.8, 30.0, 0.002), window(0.91, 4.0, 0.003)]
+    goodput, p99, _ = judge_overload("m", [*calm, window(0.1, 500.0, 0.3)])
+    assert (goodput.value, goodput.met) == (0.91, True)
+    assert (p99.value, p99.met) == (4.0, True)
+    goodput, p99, _ = judge_overload("m", [window(0.1, 500.0, 0.3), window(0.2, 100.0, 0.3)])
+    assert not goodput.met
+    assert not p99.met
