@@ -25,7 +25,7 @@ NAME = "fff-fashion-mnist"
 
 _STATUS = ModelStatus(ready=True, version=1)
 _ACCURACY = Metric(
-    name="accuracy_hard", split="test", value=0.88, n=8169, interval=Interval(low=0.873, high=0.887, level=0.95)
+    name="accuracy", split="test", value=0.88, n=8169, interval=Interval(low=0.873, high=0.887, level=0.95)
 )
 _DATA = DataSource(name="fashion_mnist/train", licence="MIT", sha256="0" * 64, items=60_000)
 _SOFTWARE = {"python": "3.11.7", "torch": "2.13.0"}

@@ -100,9 +100,10 @@ class Claims(Reporting):
         return Answer(report, _verdicts(report))
 
     def _command(self) -> str:
-        """The command line that repeats this on any machine."""
+        """The command line that repeats this on any machine; where the data lie is that machine's own."""
+        data = ["--data", "DIR"] if self.data else []
         seeds = [] if self.seeds is None else ["--seeds", str(self.seeds)]
-        return shlex.join(["kithara", "claims", self.system, *(["--quick"] if self.quick else []), *seeds])
+        return shlex.join(["kithara", "claims", self.system, *(["--quick"] if self.quick else []), *seeds, *data])
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -42,9 +42,11 @@ def test_a_missing_flag_is_named(kithara, standin):
     assert ran.err.count("\n") == 1
 
 
-def test_claims_json_and_the_command_that_repeats_it(kithara, standin):
+def test_claims_json_and_the_command_that_repeats_it(kithara, standin, tmp_path):
     document = json.loads(kithara("claims", "standin", "--quick", "--seeds", "5", "--json").out)
     assert document["command"] == "kithara claims standin --quick --seeds 5"
+    with_data = json.loads(kithara("claims", "standin", "--quick", "--data", str(tmp_path), "--json").out)
+    assert with_data["command"] == "kithara claims standin --quick --data DIR"
     assert document["scale"] == "quick"
     assert (document["claims"][0]["seeds"], document["claims"][0]["verdict"]) == (5, "holds")
 

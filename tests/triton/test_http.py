@@ -107,8 +107,6 @@ def test_a_killed_server_is_503_with_retry_after_and_comes_back_without_a_restar
 @pytest.fixture(scope="module")
 def shipped(python: str) -> Iterator[Server]:
     """A server on the starter models, as they are in the repository."""
-    if not SHIPPED.is_dir() or not Repository(SHIPPED).names():
-        pytest.skip("deploy/models holds no model")
     with running(SHIPPED, python) as server:
         yield server
 

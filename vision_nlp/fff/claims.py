@@ -22,6 +22,7 @@ from contracts.claims import ClaimRow, ClaimsReport
 from vision_nlp.fff.config import Model, Phases
 from vision_nlp.fff.data import Splits
 from vision_nlp.fff.study import draw, equal_mac_width, three_phases, train_dense, train_tree, two_phases
+from vision_nlp.fff.system import SYSTEM
 
 SHAPES = (
     Model(leaf_width=8, depth=1, master_width=8),
@@ -129,7 +130,7 @@ def claims(*, quick: bool, data: Path | None, seeds: int | None, out: Path | Non
     finally:
         torch.set_num_threads(threads)
     report = ClaimsReport(
-        system="fff",
+        system=SYSTEM.name,
         command=command,
         created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         scale=described(scale),

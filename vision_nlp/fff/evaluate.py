@@ -17,6 +17,7 @@ from vision_nlp.fff import data as fff_data
 from vision_nlp.fff.config import Config
 from vision_nlp.fff.data import Rows
 from vision_nlp.fff.model import FFF, descend
+from vision_nlp.fff.system import SYSTEM
 
 CHUNK = 4096
 """Rows per forward pass."""
@@ -48,7 +49,7 @@ def evaluate(*, run: Path, data: Path | None) -> RunManifest:
 
     Raises OperatorError for a run that is not finished, or other data than it was trained on.
     """
-    opened = open_run(run, "fff")
+    opened = open_run(run, SYSTEM.name)
     config, model, splits = load_trained(opened, data)
     n = {"train": len(splits.train.y), "test": len(splits.test.y)}
     figures = measure(model, splits.train, splits.test)

@@ -19,8 +19,8 @@ from contracts.vision_nlp import fff_signature
 from vision_nlp.fff.config import Config
 from vision_nlp.fff.evaluate import load_model
 from vision_nlp.fff.hard import HardFFF, Routing
+from vision_nlp.fff.system import SYSTEM
 
-SYSTEM = "fff"
 TIE = 1e-5
 """Rows with a node logit smaller than this may take the other path in another engine: they are left out of parity."""
 GATHER_BYTES = 64 * 1024 * 1024
@@ -39,9 +39,9 @@ def export(*, run: Path, models: Path, routing: Routing | None = None) -> Versio
     evaluated = {(metric.name, metric.split) for metric in manifest.metrics}
     missing = [f"{split} {name}" for name, split in FIGURES if (name, split) not in evaluated]
     if missing:
-        raise OperatorError(f"{run}: no {', '.join(missing)}; first `kithara evaluate {SYSTEM} --run {run}`")
+        raise OperatorError(f"{run}: no {', '.join(missing)}; first `kithara evaluate {SYSTEM.name} --run {run}`")
     # HardFFF has no soft forward: what is exported cannot be the mixture by mistake.
-    hard = HardFFF(load_model(open_run(run, SYSTEM)).weights(), routing)
+    hard = HardFFF(load_model(open_run(run, SYSTEM.name)).weights(), routing)
     return publish(hard, card(manifest, hard), run, Repository(models), sampler(hard), exempt=tied)
 
 

@@ -26,6 +26,7 @@ from vision_nlp.fff.config import Config, Data, Model, Optim, Phase, Phases, Tun
 from vision_nlp.fff.data import Rows, Splits, image_input
 from vision_nlp.fff.evaluate import accuracy, measure
 from vision_nlp.fff.model import FFF
+from vision_nlp.fff.system import SYSTEM
 from vision_nlp.fff.train import phases
 
 BATCH, RATE = 64, 1e-3
@@ -138,7 +139,7 @@ def _fit(
     """Leaves the selected weights in ``model``; the run folder is forgotten."""
     # Hundreds of short runs: their events are of no interest, only their figures are.
     with TemporaryDirectory(prefix="kithara-claims-") as folder, world("cpu") as here, redirect_stderr(StringIO()):
-        run = create(Path(folder), system="fff", command="claims", config=settings, seed=settings.seed, data=())
+        run = create(Path(folder), system=SYSTEM.name, command="claims", config=settings, seed=settings.seed, data=())
         sampler = EpochSampler(len(splits.train.y), BATCH, settings.seed, processes=here.size)
         selection = loop.Selection(validate, SELECTED, len(splits.validation.y))
         loop.Trainer(model, chosen, sampler, selection, run, here, loop.Options()).fit()

@@ -18,8 +18,8 @@ from vision_nlp.fff.data import Rows
 from vision_nlp.fff.evaluate import accuracy
 from vision_nlp.fff.losses import leaf_balance, node_entropy
 from vision_nlp.fff.model import FFF
+from vision_nlp.fff.system import SYSTEM
 
-SYSTEM = "fff"
 SELECTED = "accuracy_hard"
 
 
@@ -28,20 +28,20 @@ def train(*, config: Config, data: Path | None, out: Path, resume: Path | None =
 
     Raises OperatorError for missing data, a folder that is no run, or a configuration without any epoch.
     """
-    if resume is not None and open_run(resume, SYSTEM).manifest.status == "finished":
+    if resume is not None and open_run(resume, SYSTEM.name).manifest.status == "finished":
         return resume
     with world(config.device) as here:
         seeding.seed_all(config.seed)
         splits = fff_data.load(config, data, here.device)
         sources = (splits.images.train.source,)
         if resume is not None:
-            run = open_run(resume, SYSTEM)
+            run = open_run(resume, SYSTEM.name)
             same_data(run, sources)
         else:
             made = None
             if here.leads:
-                made = create(out, system=SYSTEM, command=command, config=config, seed=config.seed, data=sources)
-            run = open_run(Path(here.share_text(str(made.folder) if made else "")), SYSTEM)
+                made = create(out, system=SYSTEM.name, command=command, config=config, seed=config.seed, data=sources)
+            run = open_run(Path(here.share_text(str(made.folder) if made else "")), SYSTEM.name)
         model = FFF(splits.train.x.shape[1], len(splits.images.known.labels), config.model).to(here.device)
         seeding.seed_all((config.seed + here.rank) % 2**32)  # equal weights, but dropout of its own in each process
         _trainer(model, config, splits, run, here).fit()
