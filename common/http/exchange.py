@@ -1,12 +1,11 @@
 """What the suite knows of one request while it is answered; made by the shell, read by handlers."""
 
-import asyncio
 import itertools
 import re
 import secrets
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from common.errors import Invalid
 from common.runtime.base import Call
@@ -29,6 +28,12 @@ _process = secrets.token_hex(6)
 def new_request_id() -> str:
     """Unique over processes and restarts: 48 random bits per process, then a count."""
     return f"{_process}-{next(_counter):x}"
+
+
+class Cancellable(Protocol):
+    """A task, or what does its work."""
+
+    def cancel(self) -> object: ...
 
 
 class Exchange:
@@ -72,7 +77,7 @@ class Exchange:
         """The caller closed the connection before the answer was complete."""
         self.closing = False
         """Ask the caller to open a new connection for the next request: this process is going down."""
-        self.task: asyncio.Task[Any] | None = None
+        self.task: Cancellable | None = None
         self._send = send
         self._head = scope["method"] == "HEAD"
 

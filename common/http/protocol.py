@@ -6,7 +6,6 @@ Cancel: when the connection closes, what computes the answer is cancelled at onc
 """
 
 import asyncio
-import select
 from functools import partial
 from typing import Any
 
@@ -20,8 +19,6 @@ from common.http.oip import is_inference
 from common.http.refusals import plain_inference, plain_refusal, refusal
 from common.http.shell import QUIET, App
 
-_HANGUP = getattr(select, "POLLRDHUP", 0)
-"""Linux tells that the other side has closed before what it sent is read to the end."""
 _QUIET_URLS = frozenset(path.encode() for path in QUIET)
 
 
@@ -43,15 +40,14 @@ class Protocol(HttpToolsProtocol):
         self._telemetry = app.telemetry
         self._parsing = False
         """Part of a request has come, but not all of it."""
-        self._refused_at = 0.0
-        self._hangups: select.poll | None = None
+        self._idle_since = 0.0
+        self._descriptor = -1
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Watch for the caller's leaving."""
         super().connection_made(transport)
-        if _HANGUP:
-            self._hangups = select.poll()
-            self._hangups.register(transport.get_extra_info("socket").fileno(), _HANGUP)
+        self._descriptor = transport.get_extra_info("socket").fileno()
+        self._agenda.hangups.watch(self._descriptor)
 
     def data_received(self, data: bytes) -> None:
         """Refuse without parsing what is plainly one inference, or go on as uvicorn does."""
@@ -65,17 +61,38 @@ class Protocol(HttpToolsProtocol):
             super().data_received(data)
             return
         self._count_refusal()
-        # The timer of the idle connection is not touched, which would cost as much again; see its handler.
-        self._refused_at = self.loop.time()
+        self._idle_since = self.loop.time()
         self.transport.write(plain_refusal())
+
+    def _unset_keepalive_if_required(self) -> None:
+        """Leave the timer of the idle connection alone: setting one for each request costs more than parsing it."""
+
+    def on_response_complete(self) -> None:
+        """As uvicorn does, but the one timer stays; its handler finds out how long the connection has been idle."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+            return
+        self._idle_since = self.loop.time()
+        if self.timeout_keep_alive_task is None:
+            self._set_timer(self.timeout_keep_alive)
 
     def timeout_keep_alive_handler(self) -> None:
         """Close the connection if it was idle all the time, refusals included."""
-        left = self._refused_at + self.timeout_keep_alive - self.loop.time()
+        self.timeout_keep_alive_task = None
+        left = self._idle_since + self.timeout_keep_alive - self.loop.time()
+        if self._parsing or self._answering():
+            return  # the end of the answer sets the timer again
         if left > 0:
-            self.timeout_keep_alive_task = self.loop.call_later(left, self.timeout_keep_alive_handler)
+            self._set_timer(left)
         else:
             super().timeout_keep_alive_handler()
+
+    def _set_timer(self, seconds: float) -> None:
+        self.timeout_keep_alive_task = self.loop.call_later(seconds, self.timeout_keep_alive_handler)
 
     def on_message_begin(self) -> None:
         """See ``_parsing``."""
@@ -123,15 +140,15 @@ class Protocol(HttpToolsProtocol):
             super()._start_asgi_task(cycle, app)
             return
         cycle.scope[BODY] = bytes(cycle.body)  # type: ignore[typeddict-unknown-key]
-        task = eagerly(cycle.run_asgi(app))
-        if task is not None:
-            cycle.scope[KEY].task = task  # type: ignore[typeddict-item]
-            self.tasks.add(task)
-            task.add_done_callback(self.tasks.discard)
+        steps = eagerly(cycle.run_asgi(app))
+        if steps is not None:
+            cycle.scope[KEY].task = steps  # type: ignore[typeddict-item]
+            self.tasks.add(steps)  # type: ignore[arg-type]
+            steps.add_done_callback(self.tasks.discard)  # type: ignore[arg-type]
 
     def _left(self) -> bool:
         """The caller has hung up, though its request may have been read before its leaving was."""
-        return self.transport.is_closing() or (self._hangups is not None and bool(self._hangups.poll(0)))
+        return self.transport.is_closing() or self._descriptor in self._agenda.hangups
 
     def _refusable(self) -> bool:
         """Plain requests outside of health checks, on a connection that answers no other request."""
@@ -146,5 +163,7 @@ class Protocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The caller is gone: stop computing for it."""
         super().connection_lost(exc)
+        if self.timeout_keep_alive_task is not None:
+            self.timeout_keep_alive_task.cancel()
         if self._answering() and (exchange := self.cycle.scope.get(KEY)):
             exchange.leave()

@@ -10,7 +10,7 @@ from typing import Any
 from common.errors import CallerLeft
 from common.http import problems
 from common.http.admission import Gate
-from common.http.exchange import KEY, Exchange
+from common.http.exchange import BODY, KEY, Exchange
 from common.http.oip import OpenInference
 from common.http.telemetry import Telemetry
 from common.logging import REQUEST_ID
@@ -62,7 +62,8 @@ class App:
             self.telemetry.done(ex, time.monotonic())
 
     async def _answer(self, ex: Exchange, receive: Any) -> None:
-        ex.task = asyncio.current_task()
+        if BODY not in ex.scope:  # else the work began outside of a task, and whoever began it knows how to end it
+            ex.task = asyncio.current_task()
         try:
             if problems.is_oip(ex.scope["path"]):
                 await self._oip(ex, receive)

@@ -47,8 +47,8 @@ class Engine(Protocol):
         """Run the graph on validated inputs (names, dtypes and shapes are the signature's).
 
         Cancelling the awaiting task gives the work up wherever it stands. Batching is invisible: the rows of the
-        answer are those of ``inputs``, whatever else ran beside them. It may begin outside of any task: no
-        ``asyncio.timeout`` and no ``current_task`` before it has waited for something.
+        answer are those of ``inputs``, whatever else ran beside them. It may run outside of any task: no
+        ``asyncio.timeout`` and no ``current_task`` in it.
 
         Raises: QueueFull, DeadlineExceeded, NotReady, BackendFault, Unavailable.
         """

@@ -218,17 +218,34 @@ def test_served_requests_leave_nothing_to_the_garbage_collector(suite) -> None:
     assert max(found) < 100, found
 
 
-def test_idle_is_measured_from_the_last_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_timer_closes_a_connection_that_is_idle_and_no_other(suite) -> None:
+    with suite(seconds=0.0, keep_alive_seconds=1).served() as port, peer(port) as one, peer(port) as late:
+        late.send(request()[:20])  # half a request is no idleness, however long it takes
+        for _ in range(4):
+            one.send(request())
+            assert one.answer()[0] == 200
+            time.sleep(0.4)
+        one.socket.settimeout(10)
+        assert one.file.read() == b""
+        late.send(request()[20:])
+        assert late.answer()[0] == 200
+
+
+def test_idle_is_measured_from_the_last_answer_or_refusal() -> None:
     closed: list[bool] = []
     later: list[float] = []
     loop = SimpleNamespace(time=lambda: 100.0, call_later=lambda delay, call: later.append(delay))
     transport = SimpleNamespace(is_closing=lambda: False, close=lambda: closed.append(True))
     one = protocol.Protocol.__new__(protocol.Protocol)
     one.loop, one.transport, one.timeout_keep_alive = loop, transport, 30  # type: ignore[assignment]
-    one._refused_at = 80.0
+    one._parsing, one.cycle = False, None  # type: ignore[assignment]
+    one._idle_since = 80.0
     one.timeout_keep_alive_handler()
     assert (later, closed) == ([10.0], [])
-    one._refused_at = 70.0
+    one._idle_since, one._parsing = 70.0, True
+    one.timeout_keep_alive_handler()
+    assert (later, closed, one.timeout_keep_alive_task) == ([10.0], [], None)
+    one._parsing = False
     one.timeout_keep_alive_handler()
     assert (later, closed) == ([10.0], [True])
 
