@@ -27,11 +27,18 @@ def read(system: System, name: str) -> Record:
     file = known.get(name, Path(name))
     if not file.is_file():
         raise OperatorError(f"--config {name}: no such file, and {system.name} has only {', '.join(known)}; name one")
+    return read_file(file, load(system.config), "--config")
+
+
+def read_file(file: Path, kind: type[C], flag: str) -> C:
+    """The TOML file that a flag names, as a valid ``kind``. Raises OperatorError naming flag, file and field."""
     try:
         raw = tomllib.loads(file.read_text())
+    except FileNotFoundError:
+        raise OperatorError(f"{flag} {file}: no such file; name an existing one") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise OperatorError(f"--config {file}: not a TOML file: {error}; correct the file") from None
-    return check(raw, load(system.config), f"--config {file}")
+        raise OperatorError(f"{flag} {file}: not a TOML file: {error}; correct the file") from None
+    return check(raw, kind, f"{flag} {file}")
 
 
 def check(raw: Any, kind: type[C], source: str) -> C:

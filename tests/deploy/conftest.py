@@ -1,11 +1,14 @@
 """A small system in a folder of its own, found by the suite as any other: the command line is tested on it."""
 
 import importlib
+import json
 import shutil
+import subprocess
 import sys
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -54,6 +57,37 @@ def standin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     for name in [name for name in sys.modules if name.startswith("vision_nlp.standin")]:
         del sys.modules[name]
     vars(vision_nlp).pop("standin", None)
+
+
+class Simulated(NamedTuple):
+    """A running ``kithara llm simulate``."""
+
+    url: str
+    process: subprocess.Popen[str]
+
+    def stats(self) -> dict[str, Any]:
+        with urllib.request.urlopen(f"{self.url.removesuffix('/v1')}/stats") as answer:
+            return json.load(answer)
+
+
+@pytest.fixture
+def simulate() -> Iterator[Callable[..., Simulated]]:
+    """``simulate("--kind", "solver")``: a real process on a free port; ended with the test."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(*flags: str, env: dict[str, str] | None = None) -> Simulated:
+        command = [sys.executable, "-m", "deploy.cli", "llm", "simulate", "--port", "0", *flags]
+        started.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env))
+        url = started[-1].stdout.readline().strip() if started[-1].stdout else ""
+        assert url.startswith("http://127.0.0.1:"), url
+        return Simulated(url, started[-1])
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+        if process.stdout:
+            process.stdout.close()
 
 
 class Doubler:

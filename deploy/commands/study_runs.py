@@ -1,0 +1,80 @@
+"""``kithara study merge | report``: what needs the replies of a run, and asks nothing."""
+
+import asyncio
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+from tyro import conf
+
+from contracts._base import Record
+from contracts.studies import StudyReport
+from deploy.commands import study_file, study_report
+from deploy.commands.base import Answer, Reporting, data_root
+
+if TYPE_CHECKING:
+    from llm_studies.llm.study import Study
+
+DataFolder = Annotated[Path | None, conf.arg(metavar="DIR")]
+PricesFile = Annotated[Path | None, conf.arg(metavar="FILE")]
+
+
+class Merged(Record, frozen=True, kw_only=True):
+    """The answer of ``kithara study merge --json``."""
+
+    run: str
+    rows: int
+    """Calls that were copied."""
+    report: StudyReport | None = None
+    """None while a later stage of the study is still to be run."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Merge(Reporting):
+    """Join the shards of a study into one run, and report it."""
+
+    runs: Annotated[tuple[Path, ...], conf.Positional, conf.arg(metavar="RUN")]
+    out: Annotated[Path, conf.arg(metavar="DIR")]
+    """The run folder that is made."""
+    data: DataFolder = field(default_factory=data_root)
+    """Folder with the data sets. Default: the environment's KITHARA_DATA."""
+    prices: PricesFile = None
+    """A TOML price file, for the cost in the report."""
+
+    def answer(self) -> Answer:
+        name, config = study_file.of_run(self.runs[0])
+        return asyncio.run(self._merge(study_report.made(name, config, self.data), config))
+
+    async def _merge(self, study: "Study", config: Any) -> Answer:
+        from llm_studies.llm.ask import Missing
+        from llm_studies.llm.run import merge
+
+        prices = study_report.price_file(self.prices, config)
+        rows = await merge(self.runs, self.out)
+        merged = Merged(run=str(self.out), rows=rows)
+        try:
+            report = await study_report.reported(study, self.out, config, prices)
+        except Missing:
+            todo = "replies are still missing: run the study with --out on this folder to go on"
+            return Answer(merged, f"{rows} calls in {self.out}; {todo}")
+        return Answer(msgspec.structs.replace(merged, report=report), study_report.read(report, self.out))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report(Reporting):
+    """Write the report of a run anew from its replies; nothing is asked."""
+
+    run_folder: Annotated[Path, conf.Positional, conf.arg(name="run", metavar="RUN")]
+    data: DataFolder = field(default_factory=data_root)
+    """Folder with the data sets. Default: the environment's KITHARA_DATA."""
+    prices: PricesFile = None
+    """A TOML price file, for the cost in the report."""
+
+    def answer(self) -> Answer:
+        name, config = study_file.of_run(self.run_folder)
+        study = study_report.made(name, config, self.data)
+        report = asyncio.run(
+            study_report.reported(study, self.run_folder, config, study_report.price_file(self.prices, config))
+        )
+        return Answer(report, study_report.read(report, self.run_folder))
