@@ -56,6 +56,10 @@ class Settings(Record, frozen=True, kw_only=True):
     """Largest body of ``/v2`` inference."""
     proxies: str = ""
     """Addresses of proxies, with commas between, whose X-Forwarded-For names the client."""
+    llm: str | None = None
+    """Profile (TOML) of the language model behind ``/v1/llm``; none: the routes that need one say so (503)."""
+    llm_prices: str | None = None
+    """Price file (TOML) by which ``/v1/llm`` tells what an answer cost; none: it does not."""
     keep_alive_seconds: Positive = 75
     """An idle connection is closed after it; longer than the load balancer's own."""
     unready_seconds: Annotated[float, Meta(ge=0.0)] = 1.0

@@ -1,7 +1,24 @@
 """Examples of what is published: shown in the OpenAPI document, and proof that old documents still decode."""
 
+import msgspec
+
 from contracts._base import Record
 from contracts.claims import ClaimResult, ClaimRow, ClaimsReport
+from contracts.llm import Usage
+from contracts.llm_studies import (
+    Demonstration,
+    FitCheck,
+    LevelAnswer,
+    PriorsClassifyRequest,
+    PriorsClassifyResponse,
+    PullEstimate,
+    PullRequest,
+    PullResponse,
+    Similarity,
+    SolveRequest,
+    SolveResponse,
+    TrivialLevel,
+)
 from contracts.models import (
     DataSource,
     ImageInput,
@@ -66,7 +83,97 @@ _SUMMARY = ModelSummary(
     status=_STATUS,
 )
 
+_REPLY = "Seven boxes of twelve pencils are 7 x 12 = 84 pencils.\nANSWER: 84"
+_LEVEL = LevelAnswer(
+    name="remembering",
+    reply=_REPLY,
+    answer="84",
+    strict="84",
+    finish="stop",
+    usage=Usage(prompt_tokens=210, completion_tokens=24),
+)
+_PULL = PullEstimate(
+    label="",
+    kappa=0.52,
+    kappa_interval=Interval(low=0.44, high=0.6),
+    eps1=0.11,
+    eps1_interval=Interval(low=0.08, high=0.14),
+    eps0=0.03,
+    eps0_interval=Interval(low=0.02, high=0.05),
+    kappa_naive=0.44,
+    kappa_slope=0.42,
+    reliability=0.93,
+    cells=12,
+)
+
 EXAMPLES: tuple[Record, ...] = (
+    SolveRequest(problem="A box holds 12 pencils. How many pencils do 7 boxes hold?"),
+    _LEVEL,
+    SolveResponse(
+        answer="84",
+        explanation=_REPLY,
+        levels=(_LEVEL, msgspec.structs.replace(_LEVEL, name="understanding")),
+        converged=True,
+        stopped_at="understanding",
+        stopped_by="rule",
+        usage=Usage(prompt_tokens=420, completion_tokens=48),
+        cost=0.000092,
+        currency="USD",
+        model="small-model",
+        request_id=REQUEST_ID,
+    ),
+    PriorsClassifyRequest(
+        text="The parcel came a week late, and nobody said sorry.",
+        labels=("anger", "joy", "sadness"),
+        demonstrations=(
+            Demonstration(text="They lost my bag and laughed about it.", labels=("anger",)),
+            Demonstration(text="The shop opens at nine.", labels=()),
+        ),
+    ),
+    PriorsClassifyResponse(
+        labels=("anger",),
+        status="exact",
+        condition="icl",
+        reply="anger",
+        usage=Usage(prompt_tokens=96, completion_tokens=2),
+        cost=0.000016,
+        currency="USD",
+        model="small-model",
+        request_id=REQUEST_ID,
+    ),
+    PullRequest(
+        truth=((1, 0), (0, 1), (0, 0), (1, 1), (0, 1), (1, 0)),
+        priors=(
+            ((1, 0), (0, 0), (0, 1), (1, 1), (1, 1), (0, 0)),
+            ((1, 0), (0, 0), (0, 1), (1, 0), (1, 1), (0, 0)),
+            ((1, 1), (0, 0), (0, 1), (1, 1), (1, 1), (0, 0)),
+        ),
+        posteriors=(((1, 0), (0, 1), (0, 1), (1, 1), (1, 1), (1, 0)),),
+        labels=("anger", "joy"),
+        rounds=20,
+    ),
+    PullResponse(
+        overall=_PULL,
+        labels=(
+            msgspec.structs.replace(_PULL, label="anger", cells=6),
+            msgspec.structs.replace(_PULL, label="joy", cells=6),
+        ),
+        fit=(
+            FitCheck(
+                pair="prior, posterior",
+                observed=0.74,
+                expected=0.71,
+                range=Interval(low=0.55, high=0.86),
+                p_value=0.8,
+            ),
+        ),
+        similarities=(Similarity(pair="prior, posterior", js=0.66, micro_f1=0.74, macro_f1=0.73),),
+        trivial=(TrivialLevel(name="always none", js=0.17, micro_f1=0.0, macro_f1=0.0),),
+        assumption="Given the latent prior, whether a cell copies it does not depend on the truth.",
+        items=6,
+        rounds=20,
+        request_id=REQUEST_ID,
+    ),
     ClassifyOptions(top_k=2),
     ClassifyResponse(
         label="ankle boot",

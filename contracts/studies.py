@@ -11,7 +11,7 @@ Cell = str | int | float | None
 """A number is shown with three decimals, None as a dash."""
 
 
-class Limits(Record, frozen=True, kw_only=True):
+class StudyLimits(Record, frozen=True, kw_only=True):
     """What a study may spend."""
 
     cost: Annotated[float, Meta(gt=0.0)] | None = None
@@ -19,6 +19,10 @@ class Limits(Record, frozen=True, kw_only=True):
     calls: Annotated[int, Meta(ge=1)] | None = None
     invalid: Annotated[float, Meta(ge=0.0, le=1.0)] = 0.05
     """Share of replies without an answer above which the report carries a warning."""
+
+
+Limits = StudyLimits
+"""As study files call it; the schema of a contract has one name for the whole suite."""
 
 
 class Table(Record, frozen=True, kw_only=True):

@@ -21,8 +21,8 @@ def create_app(settings: Settings) -> http.App:
     repository = Repository(repository_folder(settings))
     names = model_names(repository, settings.domain)
     models = Models(repository, open_backend(settings), names=names, licences=settings.licences)
-    routers = [load(f"{domain}.app:routes")(models) for domain in domains(settings.domain)]
-    return http.create_app("Kithara", routers, models, settings)
+    served = [load(f"{domain}.app:routes")(models, settings) for domain in domains(settings.domain)]
+    return http.create_app("Kithara", served, models, settings)
 
 
 def repository_folder(settings: Settings) -> Path:

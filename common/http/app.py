@@ -2,8 +2,8 @@
 
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from typing import Any
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from typing import Any, NamedTuple
 
 from litestar import Litestar, Request, Response, Router
 from litestar.exceptions import HTTPException
@@ -30,26 +30,37 @@ class TimedResponse(Response[Any]):
         return response
 
 
-def create_app(title: str, routers: Sequence[Router], models: Models, settings: Settings) -> App:
-    """An ASGI application that serves ``routers`` beside health, metrics, documentation and ``/v2``.
+class Domain(NamedTuple):
+    """What a domain package serves: its ``app.routes(models, settings)``."""
 
-    It starts ``models`` when the server starts and stops them when it ends.
+    router: Router
+    resources: tuple[AbstractAsyncContextManager[Any], ...] = ()
+    """Opened before the first request, closed after the last."""
+
+
+def create_app(title: str, domains: Sequence[Domain], models: Models, settings: Settings) -> App:
+    """An ASGI application that serves ``domains`` beside health, metrics, documentation and ``/v2``.
+
+    It starts ``models`` and opens the domains' resources when the server starts, and ends both when it ends.
     """
     gate = Gate(settings.in_flight, settings.rate_limit)
     telemetry = Telemetry(gate, models, settings.access_log)
 
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
-        await models.start()
-        try:
-            yield
-        finally:
-            await models.stop(settings.drain_seconds)
-            telemetry.flush()
+        async with AsyncExitStack() as resources:
+            await models.start()
+            try:
+                for resource in (one for domain in domains for one in domain.resources):
+                    await resources.enter_async_context(resource)
+                yield
+            finally:
+                await models.stop(settings.drain_seconds)
+                telemetry.flush()
 
     common = health.routes(models, gate, telemetry)
     app = Litestar(
-        route_handlers=[*routers, common, docs.routes(lambda: document)],
+        route_handlers=[*(domain.router for domain in domains), common, docs.routes(lambda: document)],
         lifespan=[lifespan],
         exception_handlers={HTTPException: problems.respond, Exception: problems.respond},
         response_class=TimedResponse,

@@ -101,6 +101,11 @@ class Exchange:
             headers.append((b"connection", b"close"))
         return headers
 
+    def allow(self, longest: float) -> None:
+        """Give the answer ``longest`` seconds in place of the settings' deadline; a caller may still ask for less."""
+        asked = self.headers.get(b"x-timeout-ms")
+        self.call.deadline = self.started + (min(longest, int(asked) / 1000) if asked else longest)
+
     def leave(self) -> None:
         """The caller is gone: give the work up wherever it stands."""
         self.left = True

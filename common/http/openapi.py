@@ -12,6 +12,7 @@ from litestar.routes import HTTPRoute
 
 from common.http import oip
 from common.http.bodies import FORM, JSON, TAKES, Described
+from common.http.events import EVENT_STREAM, STREAMS
 from contracts._base import Record
 from contracts.examples import EXAMPLES
 from contracts.oip import (
@@ -60,6 +61,8 @@ class Operation(NamedTuple):
     answers: dict[int, Any]
     media: str
     error: type[Record]
+    events: dict[str, type[Record]] = {}
+    """Struct by name, where the route can also answer with server-sent events."""
 
 
 def render(title: str, app: Litestar) -> bytes:
@@ -103,6 +106,7 @@ def _of_handler(path: str, handler: HTTPRouteHandler) -> Iterator[Operation]:
             answers={handler.status_code: answer, **handler.opt.get(ALSO, {})},
             media=JSON if _is_json(answer) else "text/plain",
             error=Problem,
+            events=handler.opt.get(STREAMS, {}),
         )
 
 
@@ -138,6 +142,7 @@ def _is_json(answer: Any) -> bool:
 
 def _types(operation: Operation) -> Iterator[Any]:
     yield operation.error
+    yield from operation.events.values()
     yield from (answer for answer in operation.answers.values() if _is_json(answer))
     if operation.takes:
         bodies = [body for media, body in operation.takes.body.items() if media != FORM]
@@ -213,6 +218,19 @@ def _parameters(operation: Operation) -> list[dict[str, Any]]:
     return parameters
 
 
+def _events(operation: Operation) -> dict[str, Any]:
+    """The other form of the answer. Before OpenAPI 3.2 the schema of an event stream is that of one event."""
+    if not operation.events:
+        return {}
+    events = {**operation.events, "problem": operation.error}
+    return {EVENT_STREAM: {"schema": {"oneOf": [_event(name, kind) for name, kind in events.items()]}}}
+
+
+def _event(name: str, kind: type[Record]) -> dict[str, Any]:
+    data = {"type": "string", "contentMediaType": JSON, "contentSchema": _schema(kind)}
+    return {"type": "object", "properties": {"event": {"const": name}, "data": data}, "required": ["event", "data"]}
+
+
 def _responses(operation: Operation) -> dict[str, Any]:
     statuses = {400, 429, 500, 503}
     if "{" in operation.path or operation.takes:
@@ -225,7 +243,8 @@ def _responses(operation: Operation) -> dict[str, Any]:
     responses: dict[str, Any] = {}
     for status, answer in operation.answers.items():
         schema = _schema(answer) if _is_json(answer) else {"type": "string"}
-        responses[str(status)] = {"description": "The answer.", "content": {operation.media: {"schema": schema}}}
+        content = {operation.media: {"schema": schema}} | (_events(operation) if status < 300 else {})
+        responses[str(status)] = {"description": "The answer.", "content": content}
     for status in sorted(statuses - set(operation.answers)):
         content = {media: {"schema": _schema(operation.error)}}
         responses[str(status)] = {"description": PROBLEMS[status], "content": content}

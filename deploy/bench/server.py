@@ -17,7 +17,7 @@ from typing import Any, Literal, NamedTuple, get_args
 from litestar import Router, get
 
 from common.errors import OperatorError
-from common.http.app import create_app
+from common.http.app import Domain, create_app
 from common.http.server import run
 from common.registry.store import Repository
 from common.runtime.local import LocalBackend
@@ -60,7 +60,7 @@ def build(settings: Settings) -> Any:
     if settings.models is None:
         raise OperatorError("KITHARA_MODELS is not set: name the bench's model repository")
     models = Models(Repository(Path(settings.models)), LocalBackend(settings.threads, settings.device))
-    return create_app("bench", [routes(models)], models, settings)
+    return create_app("bench", [Domain(routes(models))], models, settings)
 
 
 def app() -> Any:

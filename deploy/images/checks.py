@@ -24,7 +24,10 @@ def instructions(text: str) -> list[Instruction]:
 def problems(text: str, root: Path, serving: bool) -> list[str]:
     """Every breach; empty for a sound file. ``root`` is the build context; ``serving``: torch has no place in it."""
     found = instructions(text)
-    return [*_bases(found), *_user(found), *_sources(found, root), *_packages(found, root), *_install(found, serving)]
+    return [
+        *_bases(found), *_user(found), *_sources(found, root), *_packages(found, root), *_install(found, serving),
+        *_sandbox(found, serving),
+    ]  # fmt: skip
 
 
 def _bases(found: list[Instruction]) -> Iterator[str]:
@@ -67,3 +70,9 @@ def _install(found: list[Instruction], serving: bool) -> Iterator[str]:
         yield "an image that serves installs torch"
     if not any(one.keyword == "ENTRYPOINT" and one.rest.startswith('["kithara"') for one in found):
         yield "the ENTRYPOINT is not kithara, in exec form: signals would not reach it"
+
+
+def _sandbox(found: list[Instruction], serving: bool) -> Iterator[str]:
+    last = found[len(found) - 1 - [one.keyword for one in found[::-1]].index("FROM") :]
+    if serving and not any(one.keyword == "RUN" and re.search(r"\bbubblewrap\b", one.rest) for one in last):
+        yield "an image that serves has no bubblewrap: programmes of a language model could not be run"

@@ -6,83 +6,29 @@
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
-from typing import Any, NamedTuple
 
 from common.errors import OperatorError
 from common.settings import PREFIX, load
+from deploy.k8s.cluster import COMPONENT, Cluster, Facts, Object, Pod, environment, volume_sources
+from deploy.k8s.language_models import language_model, shards
 
-Object = Mapping[str, Any]
-
-COMPONENT = "app.kubernetes.io/component"
 TRITON_PATHS = frozenset({"/v2/health/live", "/v2/health/ready", "/metrics"})
 PROBES = ("startupProbe", "livenessProbe", "readinessProbe")
 
 
-class Facts(NamedTuple):
-    """What the manifests must agree with, taken from the code."""
-
-    routes: frozenset[str]
-    """Paths of the app, ``{name}`` for parameters."""
-    triton_args: tuple[str, ...]
-    """With which the tests start the real server."""
-
-
-class Pod(NamedTuple):
-    """The pod template of one Deployment."""
-
-    name: str
-    labels: Mapping[str, str]
-    spec: Mapping[str, Any]
-
-    @property
-    def main(self) -> Object:
-        return self.spec["containers"][0]
-
-    @property
-    def containers(self) -> list[Object]:
-        return [*self.spec.get("initContainers", []), *self.spec["containers"]]
-
-    @property
-    def ports(self) -> dict[str | int, int]:
-        """Container ports by name and by number."""
-        ports = [port for container in self.spec["containers"] for port in container.get("ports", [])]
-        return {
-            key: port["containerPort"] for port in ports for key in (port.get("name"), port["containerPort"]) if key
-        }
-
-
-class Cluster:
-    """The objects of one overlay."""
-
-    def __init__(self, objects: Sequence[Object]) -> None:
-        self.objects = objects
-        self.pods = [
-            Pod(
-                o["metadata"]["name"],
-                o["spec"]["template"]["metadata"].get("labels", {}),
-                o["spec"]["template"]["spec"],
-            )
-            for o in self.of("Deployment")
-        ]
-
-    def of(self, kind: str) -> list[Object]:
-        return [o for o in self.objects if o["kind"] == kind]
-
-    def named(self, kind: str, name: str) -> Object | None:
-        return next((o for o in self.of(kind) if o["metadata"]["name"] == name), None)
-
-    def matching(self, selector: Mapping[str, str]) -> list[Pod]:
-        """Pods that carry all labels of a selector."""
-        return [pod for pod in self.pods if selector.items() <= pod.labels.items()]
-
-    def component(self, name: str) -> list[Pod]:
-        return self.matching({COMPONENT: name})
-
-
 def problems(objects: Sequence[Object], facts: Facts) -> list[str]:
     """Every breach of every rule; empty when the overlay is sound."""
+    return _breaches(objects, facts, RULES)
+
+
+def study_problems(objects: Sequence[Object], facts: Facts) -> list[str]:
+    """The same for the Jobs of a study, which stand beside an overlay and serve nothing."""
+    return _breaches(objects, facts, STUDY_RULES)
+
+
+def _breaches(objects: Sequence[Object], facts: Facts, rules: "Sequence[Rule]") -> list[str]:
     cluster = Cluster(objects)
-    return list(chain.from_iterable(rule(cluster, facts) for rule in RULES))
+    return list(chain.from_iterable(rule(cluster, facts) for rule in rules))
 
 
 def selectors(cluster: Cluster, _: Facts) -> Iterator[str]:
@@ -175,9 +121,12 @@ def scraping(cluster: Cluster, facts: Facts) -> Iterator[str]:
 
 
 def references(cluster: Cluster, _: Facts) -> Iterator[str]:
-    """ConfigMaps, Secrets and volumes that containers name exist."""
-    for pod in cluster.pods:
+    """ConfigMaps, Secrets, claims and volumes that pods name exist; an optional Secret is made by hand."""
+    for pod in (*cluster.pods, *cluster.workers):
         volumes = {volume["name"] for volume in pod.spec.get("volumes", [])}
+        for kind, name in volume_sources(pod):
+            if cluster.named(kind, name) is None:
+                yield f"{pod.name}: no {kind} {name}"
         for container in pod.containers:
             for kind, name in _sources(container):
                 if cluster.named(kind, name) is None:
@@ -198,13 +147,14 @@ def _sources(container: Object) -> Iterator[tuple[str, str]]:
     }
     for item in froms:
         for key in kinds.keys() & item.keys():
-            yield kinds[key], item[key]["name"]
+            if kinds[key] != "Secret" or not item[key].get("optional"):
+                yield kinds[key], item[key]["name"]
 
 
 def settings(cluster: Cluster, _: Facts) -> Iterator[str]:
     """The environment of every API pod is one that ``kithara serve`` takes, and agrees with the rest."""
     for pod in cluster.component("api"):
-        env = _environment(cluster, pod.main)
+        env = environment(cluster, pod.main)
         try:
             merged = load({}, {name: value for name, value in env.items() if name.startswith(PREFIX)})
         except OperatorError as error:
@@ -223,14 +173,6 @@ def _addresses(cluster: Cluster) -> set[str]:
     return {f"{one['metadata']['name']}:{port['port']}" for one in services for port in one["spec"]["ports"]}
 
 
-def _environment(cluster: Cluster, container: Object) -> dict[str, str]:
-    env: dict[str, str] = {}
-    for source in container.get("envFrom", []):
-        found = cluster.named("ConfigMap", source["configMapRef"]["name"])
-        env |= found["data"] if found else {}
-    return env | {item["name"]: item["value"] for item in container.get("env", []) if "value" in item}
-
-
 def scaling(cluster: Cluster, _: Facts) -> Iterator[str]:
     """An autoscaler scales a Deployment that exists and whose pods request what it measures."""
     for scaler in cluster.of("HorizontalPodAutoscaler"):
@@ -247,7 +189,7 @@ def scaling(cluster: Cluster, _: Facts) -> Iterator[str]:
 
 def hardening(cluster: Cluster, _: Facts) -> Iterator[str]:
     """Non-root, read-only, no capabilities, bounded; nothing of the cluster leaks in."""
-    for pod in cluster.pods:
+    for pod in (*cluster.pods, *cluster.workers):
         context = pod.spec.get("securityContext", {})
         if not (context.get("runAsNonRoot") is True and context.get("runAsUser", 0) > 0):
             yield f"{pod.name}: may run as root"
@@ -277,7 +219,7 @@ def _hardened(where: str, container: Object) -> Iterator[str]:
 
 def images(cluster: Cluster, _: Facts) -> Iterator[str]:
     """Every image says which one."""
-    for pod in cluster.pods:
+    for pod in (*cluster.pods, *cluster.workers):
         for container in pod.containers:
             tag = re.search(r":([^/]+)$", container["image"])
             if tag is None or tag[1] == "latest":
@@ -334,5 +276,7 @@ def triton(cluster: Cluster, facts: Facts) -> Iterator[str]:
 
 Rule = Callable[[Cluster, Facts], Iterator[str]]
 RULES: tuple[Rule, ...] = (
-    selectors, ports, probes, scraping, references, settings, scaling, hardening, images, routing, triton,
+    selectors, ports, probes, scraping, references, settings, language_model, scaling, hardening, images, routing,
+    triton,
 )  # fmt: skip
+STUDY_RULES: tuple[Rule, ...] = (references, shards, hardening, images)

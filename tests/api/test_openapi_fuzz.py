@@ -6,10 +6,12 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
 import pytest
+import uvicorn
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -17,6 +19,8 @@ from PIL import Image
 from common.http.server import Server, config
 from common.settings import Settings
 from deploy.app import create_app
+from llm_studies.simulate.mind import Prompt
+from llm_studies.simulate.server import SimulatedServer
 
 schemathesis = pytest.importorskip("schemathesis", reason="needs schemathesis; run with `nox -s api`")
 
@@ -36,23 +40,42 @@ schemathesis.openapi.media_type("image/png", pictures("PNG"))
 schemathesis.openapi.media_type("image/jpeg", pictures("JPEG"))
 
 ROOT = Path(__file__).parents[2]
-GIVEN = Settings(access_log=False, port=0, drain_seconds=1.0)
-APP = create_app(GIVEN)
-schema = schemathesis.openapi.from_dict(msgspec.json.decode(APP.document))
+schema = schemathesis.openapi.from_dict(msgspec.json.decode(create_app(Settings()).document))
+
+
+class Anything:
+    """A model that answers what every prompt of the suite can be answered with."""
+
+    def __call__(self, prompt: Prompt) -> str:
+        return "none" if prompt.question.endswith(":") else "It follows.\n```python\nanswer = 4\n```\nANSWER: 4"
 
 
 @pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    """Of the suite, running with the shipped models."""
-    server = Server(config(APP, GIVEN), APP, 0.0)
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Of the suite, running with the shipped models and a simulated language model."""
+    model = uvicorn.Config(SimulatedServer(Anything()), port=0, log_config=None, lifespan="off", access_log=False)
+    profile = tmp_path_factory.mktemp("llm") / "profile.toml"
+    with running(uvicorn.Server(model)) as upstream:
+        profile.write_text(f'base_url = "{upstream}/v1"\nmodel = "simulated"\n')
+        given = Settings(access_log=False, port=0, drain_seconds=1.0, llm=str(profile))
+        app = create_app(given)
+        with running(Server(config(app, given), app, 0.0)) as url:
+            yield url
+
+
+@contextmanager
+def running(server: uvicorn.Server) -> Iterator[str]:
+    """Its address, while it runs in a thread of its own."""
     thread = threading.Thread(target=server.run)
     thread.start()
-    while not server.started:
-        assert thread.is_alive()
-        time.sleep(0.01)
-    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    server.should_exit = True
-    thread.join()
+    try:
+        while not server.started:
+            assert thread.is_alive()
+            time.sleep(0.01)
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join()
 
 
 @schema.parametrize()

@@ -38,6 +38,7 @@ def test_instructions_are_joined_and_comments_left_out():
         ("-c constraints.txt ", "", "constraints"),
         ('".[serve]"', '".[serve,train]"', "torch"),
         ('".[serve]"', '".[serve]" torch', "torch"),
+        ("--no-install-recommends bubblewrap", "--no-install-recommends tini", "bubblewrap"),
         ('ENTRYPOINT ["kithara", "serve"', "ENTRYPOINT kithara serve #", "ENTRYPOINT"),
     ],
 )

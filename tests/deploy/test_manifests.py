@@ -5,7 +5,7 @@ import copy
 import json
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,11 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from deploy.k8s.checks import RULES, Facts, problems
+from common.errors import OperatorError
+from common.system import load
+from deploy.cli import COMMANDS
+from deploy.k8s.checks import RULES, STUDY_RULES, problems, study_problems
+from deploy.k8s.cluster import Facts
 from deploy.triton.server import PRODUCTION_ARGS
 
 pytestmark = [
@@ -24,6 +28,7 @@ pytestmark = [
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "k8s"
 OVERLAYS = sorted(path.parent.name for path in FOLDER.glob("overlays/*/kustomization.yaml"))
+STUDY = "study"
 VERSIONS = ("1.31", "1.32", "1.33", "1.34", "1.35")
 
 Objects = list[dict[str, Any]]
@@ -31,8 +36,9 @@ Objects = list[dict[str, Any]]
 
 @cache
 def rendered(overlay: str) -> str:
-    """The YAML of an overlay, built without a network."""
-    command = ["kubectl", "kustomize", str(FOLDER / "overlays" / overlay)]
+    """The YAML of an overlay, or of the study beside them, built without a network."""
+    folder = FOLDER / overlay if overlay == STUDY else FOLDER / "overlays" / overlay
+    command = ["kubectl", "kustomize", str(folder)]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
@@ -44,7 +50,19 @@ def objects(overlay: str) -> Objects:
 @cache
 def facts() -> Facts:
     """The app's routes, as its own OpenAPI document lists them, beside those that the document leaves out."""
-    return Facts(routes=frozenset(asyncio.run(_routes())), triton_args=PRODUCTION_ARGS)
+    return Facts(routes=frozenset(asyncio.run(_routes())), triton_args=PRODUCTION_ARGS, refused=refused)
+
+
+def refused(command: Sequence[str]) -> str | None:
+    """What the command line itself has against a command."""
+    name, args = " ".join(command[1:3]), command[3:]
+    if command[0] != "kithara" or name not in COMMANDS:
+        return f"no command {' '.join(command[:3])}"
+    try:
+        load(COMMANDS[name]).read(args, f"kithara {name}")
+    except OperatorError as error:
+        return error.detail
+    return None
 
 
 async def _routes() -> set[str]:
@@ -65,7 +83,7 @@ def test_both_overlays_are_checked():
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-@pytest.mark.parametrize("overlay", OVERLAYS)
+@pytest.mark.parametrize("overlay", [*OVERLAYS, STUDY])
 def test_schema(overlay, version):
     """Strict: an unknown field is an error, and so is a kind without a schema."""
     for item in objects(overlay):
@@ -86,6 +104,10 @@ def test_the_schema_check_can_fail():
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_sound(overlay):
     assert problems(objects(overlay), facts()) == []
+
+
+def test_the_study_is_sound():
+    assert study_problems(objects(STUDY), facts()) == []
 
 
 def test_only_the_gpu_overlay_asks_for_a_gpu():
@@ -111,6 +133,18 @@ def pod(items: Objects, name: str) -> dict[str, Any]:
 
 def api(items: Objects) -> dict[str, Any]:
     return pod(items, "kithara-vision-nlp")["spec"]
+
+
+def llm(items: Objects) -> dict[str, Any]:
+    return pod(items, "kithara-llm")["spec"]
+
+
+def secret(container: dict[str, Any]) -> dict[str, Any]:
+    return next(one["valueFrom"]["secretKeyRef"] for one in container["env"] if "valueFrom" in one)
+
+
+def profile(items: Objects) -> dict[str, str]:
+    return find(items, "ConfigMap", "kithara-llm")["data"]
 
 
 def triton(items: Objects) -> dict[str, Any]:
@@ -211,6 +245,22 @@ BREAKS: list[tuple[str, Broken, str]] = [
         set_(lambda o: spec("HorizontalPodAutoscaler")(o)["scaleTargetRef"], name="absent"),
         "no Deployment absent",
     ),
+    ("references", set_(lambda o: llm(o)["volumes"][0]["configMap"], name="absent"), "no ConfigMap absent"),
+    ("references", drop(lambda o: secret(first(llm)(o)), "optional"), "no Secret kithara-llm"),
+    ("settings", set_(llm, terminationGracePeriodSeconds=60), "kithara-llm-studies: killed before it has drained"),
+    ("language_model", set_(profile, **{"profile.toml": 'base_url = "vllm"\nmodel = "m"'}), "is no profile"),
+    ("language_model", set_(profile, **{"profile.toml": "model ="}), "is no profile"),
+    ("language_model", lambda o: first(llm)(o)["volumeMounts"].pop(), "no ConfigMap is mounted there"),
+    (
+        "language_model",
+        lambda o: profile(o).update({"profile.toml": profile(o)["profile.toml"] + '\napi_key_env = "OTHER_KEY"'}),
+        "wants OTHER_KEY, which comes from no Secret",
+    ),
+    (
+        "language_model",
+        lambda o: pod(o, "kithara-llm")["metadata"]["labels"].pop("kithara/asks"),
+        "no NetworkPolicy lets it reach a language model",
+    ),
     ("scaling", set_(spec("HorizontalPodAutoscaler"), minReplicas=9), "minReplicas above maxReplicas"),
     ("scaling", set_(spec("Deployment", "kithara-vision"), replicas=3), "sets replicas"),
     ("hardening", set_(lambda o: api(o)["securityContext"], runAsUser=0), "may run as root"),
@@ -267,5 +317,47 @@ def test_every_rule_can_be_broken(rule, break_, expected):
     assert any(expected in one for one in found), found
 
 
+def job(items: Objects) -> dict[str, Any]:
+    return next(o for o in items if o["kind"] == "Job" and o["metadata"]["name"] == "kithara-study")["spec"]
+
+
+def worker(items: Objects) -> dict[str, Any]:
+    return job(items)["template"]["spec"]
+
+
+STUDY_BREAKS: list[tuple[str, Broken, str]] = [
+    ("references", set_(lambda o: worker(o)["volumes"][0]["configMap"], name="absent"), "no ConfigMap absent"),
+    (
+        "references",
+        set_(lambda o: worker(o)["volumes"][1]["persistentVolumeClaim"], claimName="absent"),
+        "no PersistentVolumeClaim absent",
+    ),
+    ("references", drop(lambda o: secret(first(worker)(o)), "optional"), "no Secret kithara-llm"),
+    ("shards", set_(job, completions=4), "its 4 pods need --shard=$(JOB_COMPLETION_INDEX)/4"),
+    (
+        "shards",
+        lambda o: first(worker)(o)["args"].__setitem__(1, "--out=/runs/study"),
+        "a run folder has one writer",
+    ),
+    ("shards", drop(job, "backoffLimitPerIndex"), "set backoffLimitPerIndex"),
+    ("shards", set_(spec("PersistentVolumeClaim"), accessModes=["ReadWriteOnce"]), "several nodes cannot write"),
+    ("shards", lambda o: first(worker)(o)["args"].append("--no-such-flag"), "--no-such-flag"),
+    ("shards", set_(first(worker), command=["kithara", "etude"]), "etude"),
+    ("hardening", set_(lambda o: worker(o)["securityContext"], runAsUser=0), "may run as root"),
+    ("images", set_(first(worker), image="kithara-api"), "no fixed tag"),
+]
+
+
+@pytest.mark.parametrize(
+    ("rule", "break_", "expected"), STUDY_BREAKS, ids=[f"{r}-{i}" for i, (r, _, _) in enumerate(STUDY_BREAKS)]
+)
+def test_every_rule_of_a_study_can_be_broken(rule, break_, expected):
+    items = copy.deepcopy(objects(STUDY))
+    break_(items)
+    found = study_problems(items, facts())
+    assert any(expected in one for one in found), found
+
+
 def test_no_rule_is_without_a_break():
     assert {rule.__name__ for rule in RULES} == {rule for rule, _, _ in BREAKS}
+    assert {rule.__name__ for rule in STUDY_RULES} == {rule for rule, _, _ in STUDY_BREAKS}

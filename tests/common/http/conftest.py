@@ -19,7 +19,7 @@ import structlog
 from litestar import Router, get, post
 
 from common.errors import KitharaError, NotReady, Unknown
-from common.http.app import create_app
+from common.http.app import Domain, create_app
 from common.http.bodies import AnyRequest, JsonBody, Query, Upload, takes
 from common.http.exchange import exchange
 from common.http.server import Server, config
@@ -201,7 +201,7 @@ class Suite:
         self.models = models
         self.raised: list[Exception] = []
         self.settings = Settings(**{"access_log": False, "unready_seconds": 0.0, **settings})
-        self.app: App = create_app("Test", [routes(models.seconds, self.raised)], models, self.settings)  # type: ignore[arg-type]
+        self.app: App = create_app("Test", [Domain(routes(models.seconds, self.raised))], models, self.settings)  # type: ignore[arg-type]
 
     def client(self) -> httpx.AsyncClient:
         return httpx.AsyncClient(transport=httpx.ASGITransport(self.app), base_url="http://suite")

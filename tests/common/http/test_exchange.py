@@ -37,6 +37,14 @@ def test_timeout_shortens_the_deadline_only(asked: str | None, seconds: float) -
     assert exchange.started <= time.monotonic()
 
 
+@pytest.mark.parametrize(("asked", "seconds"), [(None, 60.0), ("500", 0.5), ("20000", 20.0), ("999999999", 60.0)])
+def test_a_route_may_allow_more_and_a_caller_still_asks_for_less(asked: str | None, seconds: float) -> None:
+    exchange = made() if asked is None else made(x_timeout_ms=asked)
+    exchange.allow(60.0)
+    assert exchange.call.deadline is not None
+    assert exchange.call.deadline - exchange.started == pytest.approx(seconds)
+
+
 @pytest.mark.parametrize("asked", ["0", "-1", "1.5", "soon", "", "1" * 10, "٣"])
 async def test_wrong_timeout_is_refused(suite, asked: str) -> None:
     async with suite().client() as client:
