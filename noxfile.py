@@ -1,7 +1,8 @@
 """Everything one does with this suite: `nox -l` lists it, `nox -s NAME` does it.
 
 Two environments carry all sessions, built once and rebuilt when pyproject.toml or constraints.txt change: `serve` (no
-torch) and `dev` (all of it). Only `triton` has a third, because the packaged server needs numpy 1.
+torch) and `dev` (all of it). Servers and rivals that are no dependency of ours have their own: `triton` (it needs numpy
+1), `llm_local` and `bench_llm`.
 """
 
 import hashlib
@@ -65,7 +66,7 @@ def serve(session: nox.Session) -> None:
 @nox.session(venv_backend="none")
 def test(session: nox.Session) -> None:
     """The whole default test set."""
-    dev(session).pytest("-m", "not (slow or triton or e2e or gpu or manifests or api)")
+    dev(session).pytest("-m", "not (slow or triton or e2e or gpu or manifests or api or llm_local)")
 
 
 @nox.session(venv_backend="none")
@@ -113,6 +114,14 @@ def triton(session: nox.Session) -> None:
     dev(session).pytest("tests/triton", "-m", "triton", TRITON_PYTHON=server, REQUIRE_TRITON="1")
 
 
+@nox.session
+def llm_local(session: nox.Session) -> None:
+    """Probe and studies against a tiny model behind `transformers serve`."""
+    session.install(*PINNED, *groups("llm-server"))
+    server = str(Path(session.virtualenv.bin) / "python")
+    dev(session).pytest("tests/llm_local", "-m", "llm_local", LLM_PYTHON=server, REQUIRE_LLM_LOCAL="1")
+
+
 @nox.session(venv_backend="none")
 def e2e(session: nox.Session) -> None:
     """Start the suite as the README does and check real answers; KITHARA_DATA adds real test images."""
@@ -132,14 +141,23 @@ def bench(session: nox.Session) -> None:
     if session.posargs:
         env.run("kithara", "bench", *session.posargs)
     else:
-        for name in ("fff", "serving"):
+        for name in ("fff", "serving", "llm"):
             env.run("kithara", "bench", name, "--quick")
+
+
+@nox.session
+def bench_llm(session: nox.Session) -> None:
+    """The study runner beside a plain client loop and lm-evaluation-harness's runner, on one server in one run."""
+    session.install(*PINNED, *groups("lm-eval"))
+    rival = str(Path(session.virtualenv.bin) / "python")
+    dev(session).run("kithara", "bench", "llm", *session.posargs, LM_EVAL_PYTHON=rival)
 
 
 @nox.session(venv_backend="none")
 def claims(session: nox.Session) -> None:
     """Re-test the papers' claims on bundled data, quickly; KITHARA_DATA adds the real sets."""
-    dev(session).run("kithara", "claims", "fff", "--quick", *session.posargs)
+    for system in ("fff", "bloomwise", "icl_priors"):
+        dev(session).run("kithara", "claims", system, "--quick", *session.posargs)
 
 
 @nox.session(venv_backend="none")

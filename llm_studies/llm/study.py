@@ -27,8 +27,11 @@ class Study(Protocol):
     """What the machinery needs of ``bloomwise`` or ``icl_priors``, made from a study file and its data."""
 
     name: str
-    needs: frozenset[Capability]
-    """A server that ignores one of these is refused before the study starts."""
+
+    @property
+    def needs(self) -> frozenset[Capability]:
+        """A server that ignores one of these is refused before the study starts."""
+        ...
 
     async def stage(self, number: int, replay: Ask) -> Sequence[Job]:
         """The jobs of stage 0, 1, ... An empty stage ends the study.
