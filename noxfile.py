@@ -148,7 +148,7 @@ def bench(session: nox.Session) -> None:
 @nox.session
 def bench_llm(session: nox.Session) -> None:
     """The study runner beside a plain client loop and lm-evaluation-harness's runner, on one server in one run."""
-    session.install(*PINNED, *groups("lm-eval"))
+    session.install(*groups("lm-eval"))
     rival = str(Path(session.virtualenv.bin) / "python")
     dev(session).run("kithara", "bench", "llm", *session.posargs, LM_EVAL_PYTHON=rival)
 

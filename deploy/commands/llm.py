@@ -1,6 +1,5 @@
 """``kithara llm simulate | probe``: a model server to try everything on, and what a real one honours."""
 
-import asyncio
 import os
 import socket
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from contracts.llm import Honoured, Profile
 from deploy.commands import configs
 from deploy.commands.base import DATA, Answer, Command, Reporting, data_root, existing
 from deploy.commands.tables import fields
+from llm_studies.llm import loop
 
 if TYPE_CHECKING:
     from llm_studies.simulate.server import SimulatedServer
@@ -86,7 +86,7 @@ class Probe(Reporting):
 
     def answer(self) -> Answer:
         profile = configs.read_file(self.profile, Profile, "--profile")
-        found = asyncio.run(_probed(profile))
+        found = loop.run(_probed(profile))
         if self.out is not None:
             self.out.write_bytes(cards.render(found))
         return Answer(found, fields(found))

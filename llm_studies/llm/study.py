@@ -10,7 +10,6 @@ from typing import Literal, NamedTuple, Protocol
 from contracts.studies import StudyReport
 from llm_studies.llm.ask import Ask
 
-
 Capability = Literal["deterministic", "temperature", "seed", "stop", "system_role", "usage", "max_tokens"]
 """A field of ``contracts.llm.Honoured`` that a study may need."""
 

@@ -1,0 +1,1 @@
+"""How much time the runner itself takes."""

@@ -1,0 +1,243 @@
+"""Plan, run, report and merge a study: the same study code on four kinds of ``Ask``."""
+
+import hashlib
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from common.errors import OperatorError
+from contracts._base import Record
+from contracts.llm import Honoured, Plan, Price, Prices, Profile, Usage
+from contracts.studies import Limits, StudyReport
+from llm_studies.llm import folder as files
+from llm_studies.llm.ask import Ask, Missing
+from llm_studies.llm.client import Client
+from llm_studies.llm.journal import Index, Journal
+from llm_studies.llm.merge import merge
+from llm_studies.llm.paying import Budget, PayingAsk, Plain
+from llm_studies.llm.plan import PlanAsk, affordable, counted
+from llm_studies.llm.prices import cost, price_of
+from llm_studies.llm.probe import probed, require
+from llm_studies.llm.replay import Replay
+from llm_studies.llm.study import Job, Study
+from llm_studies.llm.workers import Tally, work_off
+
+UNLIMITED = Limits()
+
+__all__ = ["Outcome", "Progress", "execute", "in_shard", "merge", "plan", "report"]
+
+
+class Progress(NamedTuple):
+    """Where a run is, told after every job."""
+
+    done: int
+    """Jobs that ended, with those that failed."""
+    failed: int
+    total: int
+    """Jobs of the stages begun so far."""
+    paid: int
+    """Calls of this process."""
+    planned: int
+    """Calls that this process may still have to pay for when it begins, at most."""
+    usage: Usage
+    """Of every call that the run folder paid for, earlier processes' too."""
+    cost: float | None
+    currency: str
+    eta: float | None
+    """Seconds until the jobs begun so far are done, at the speed up to now."""
+
+
+class FailedJob(Record, frozen=True, kw_only=True):
+    """A job without a result; the same command asks its calls again."""
+
+    job: str
+    error: str
+
+
+class Outcome(Record, frozen=True, kw_only=True):
+    """How a run ended."""
+
+    study: str
+    complete: bool
+    """Every job of every stage has its replies: the report can be made."""
+    stages: int
+    jobs: int
+    """Of this shard."""
+    failed: int
+    failures: tuple[FailedJob, ...] = ()
+    """The first of them."""
+    paid: int
+    """Calls that this process paid for."""
+    reused: int
+    """Replies taken from other runs."""
+    calls: int
+    """Calls that the run folder paid for in all, with their usage and cost."""
+    usage: Usage
+    cost: float | None = None
+    currency: str = ""
+    seconds: float
+    stopped: str | None = None
+    """Why the run ended before the study did, and what to do."""
+
+
+def in_shard(job: Job, shard: tuple[int, int]) -> bool:
+    """Whether part ``i`` of ``n`` does the job: by the digest of its name, so that no part knows of another."""
+    return int.from_bytes(hashlib.sha256(job.id.encode()).digest()[:8], "big") % shard[1] == shard[0]
+
+
+async def plan(
+    study: Study,
+    profile: Profile,
+    *,
+    prices: Prices | None = None,
+    folder: Path | None = None,
+    reuse: Sequence[Path] = (),
+) -> Plan:
+    """What the study will ask at most; what ``folder`` and ``reuse`` hold need not be paid. Raises OperatorError."""
+    price = price_of(prices, profile.model)
+    async with AsyncExitStack() as stack:
+        own = [folder] if folder is not None and files.journals(folder) else []
+        known = [stack.enter_context(Index.of(place)) for place in (*own, *reuse)]
+        ask = PlanAsk(profile, lambda key: next((row for index in known if (row := index.find(key))), None))
+        await counted(study, ask)
+        return ask.plan(price, prices.currency if prices else "")
+
+
+async def execute(
+    study: Study,
+    folder: Path,
+    profile: Profile,
+    *,
+    limits: Limits = UNLIMITED,
+    prices: Prices | None = None,
+    shard: tuple[int, int] = (0, 1),
+    reuse: Sequence[Path] = (),
+    client: Ask | None = None,
+    probe: Honoured | None = None,
+    progress: Callable[[Progress], None] = lambda _: None,
+) -> Outcome:
+    """Run a study, or go on with it: what the folder's journals hold is never paid again.
+
+    ``client`` stands in for the profile's server, which is then not probed. A failed call fails its job only, see
+    ``Outcome``. Raises OperatorError, before any paid call where that can be known, and leaves the journal whole.
+    """
+    if not 0 <= shard[0] < shard[1]:
+        raise OperatorError(f"shard {shard[0]}/{shard[1]}: give --shard i/n with i from 0 to n - 1")
+    price = price_of(prices, profile.model)
+    async with AsyncExitStack() as stack:
+        known = [stack.enter_context(Index.of(place)) for place in reuse]
+        journal = Journal(folder, shard)
+        stack.push_async_callback(journal.aclose)
+        ahead = await plan(study, profile, prices=prices, folder=folder, reuse=reuse)
+        files.save(folder, files.PLAN, ahead)
+        affordable(ahead, limits, price, journal.paid)
+        asked = client or await stack.enter_async_context(Client(profile))
+        if isinstance(asked, Client) and ahead.calls > ahead.known:
+            require(await probed(asked, folder, probe), study.needs)
+        elif probe is not None:
+            require(probe, study.needs)
+        caller = asked if isinstance(asked, Client) else Plain(asked)
+        ask = PayingAsk(profile, caller, journal, known, Budget(limits, price, journal.paid))
+        run = _Run(study, profile, journal, ask, price, prices.currency if prices else "", ahead, progress)
+        await run.stages(shard)
+        return run.outcome()
+
+
+class _Run:
+    """One process's way through the stages."""
+
+    def __init__(
+        self,
+        study: Study,
+        profile: Profile,
+        journal: Journal,
+        ask: PayingAsk,
+        price: Price | None,
+        currency: str,
+        ahead: Plan,
+        progress: Callable[[Progress], None],
+    ) -> None:
+        self._study, self._profile, self._journal, self._ask = study, profile, journal, ask
+        self._price, self._currency, self._ahead, self._progress = price, currency if price else "", ahead, progress
+        self._tally = Tally(self._tell)
+        self._stages = 0
+
+    async def stages(self, shard: tuple[int, int]) -> None:
+        tally = self._tally
+        while not tally.stopped:
+            try:
+                jobs = await self._study.stage(self._stages, Replay(self._profile, self._journal))
+            except Missing:
+                if shard[1] == 1 and not tally.failed:
+                    raise
+                tally.stopped = _unfinished(self._stages, shard)
+                return
+            if not jobs:
+                return
+            tally.total += sum(in_shard(job, shard) for job in jobs)
+            mine = (job for job in jobs if in_shard(job, shard))
+            await work_off(mine, self._ask, self._profile.concurrency, tally)
+            self._stages += 1
+
+    def outcome(self) -> Outcome:
+        tally, paid = self._tally, self._journal.paid
+        return Outcome(
+            study=self._study.name,
+            complete=not tally.failed and not tally.stopped,
+            stages=self._stages,
+            jobs=tally.total,
+            failed=tally.failed,
+            failures=tuple(FailedJob(job=one.job, error=one.error) for one in tally.failures),
+            paid=self._ask.paid,
+            reused=self._ask.reused,
+            calls=paid.calls,
+            usage=paid.usage,
+            cost=self._cost(),
+            currency=self._currency,
+            seconds=time.monotonic() - tally.started,
+            stopped=tally.stopped
+            or (f"{tally.failed} jobs failed; run the same command again" if tally.failed else None),
+        )
+
+    def _cost(self) -> float | None:
+        return None if self._price is None else cost(self._journal.paid.usage, self._price)
+
+    def _tell(self) -> None:
+        tally = self._tally
+        ended = tally.done + tally.failed
+        left = (time.monotonic() - tally.started) / ended * (tally.total - ended) if ended else None
+        planned = self._ahead.calls - self._ahead.known
+        self._progress(
+            Progress(
+                ended, tally.failed, tally.total, self._ask.paid, planned,
+                self._journal.paid.usage, self._cost(), self._currency, left,
+            )
+        )  # fmt: skip
+
+
+def _unfinished(stage: int, shard: tuple[int, int]) -> str:
+    if shard[1] == 1:
+        return f"stage {stage} needs replies of jobs that failed; run the same command again"
+    return (
+        f"stage {stage} needs every shard's replies; merge the {shard[1]} runs, then run the study in the merged folder"
+    )
+
+
+async def report(study: Study, folder: Path, profile: Profile, *, prices: Prices | None = None) -> StudyReport:
+    """The study's report over the folder's journals, with what its replies took. Raises Missing, OperatorError."""
+    price = price_of(prices, profile.model)
+    with Index.of(folder) as index:
+        replay = Replay(profile, index)
+        found = await study.report(replay)
+        return msgspec.structs.replace(
+            found,
+            usage=replay.usage,
+            calls=replay.calls,
+            cost=None if price is None else cost(replay.usage, price),
+            currency=prices.currency if prices and price else "",
+            warnings=(*found.warnings, *replay.warnings),
+        )
