@@ -36,6 +36,19 @@ class ImageInput(Record, frozen=True, kw_only=True):
     """The background the model was trained on; an image on the other ground is posted with ``invert=true``."""
 
 
+FileName = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}\.[a-z0-9]{1,8}$")]
+"""A plain file beside a graph: one name, one ending, no folder."""
+
+
+class TextInput(Record, frozen=True, kw_only=True):
+    """From a text to the graph's ``ids`` and ``mask``."""
+
+    tokenizer: FileName
+    """One of the card's ``files``: a JSON file of the ``tokenizers`` library."""
+    max_tokens: Positive
+    """Of one text; what follows is not read."""
+
+
 class Interval(Record, frozen=True, kw_only=True):
     """A two-sided interval at ``level``."""
 
@@ -83,13 +96,16 @@ class ModelCard(Record, frozen=True, kw_only=True):
     name: Name
     version: Positive
     system: Name
-    task: Literal["image-classification"]
+    task: Literal["image-classification", "text-classification"]
     paper: str
     description: str
     use: Use
     signature: Signature
     labels: tuple[str, ...]
     image: ImageInput | None = None
+    text: TextInput | None = None
+    thresholds: tuple[Probability, ...] = ()
+    """Where several labels or none may apply: the probability from which on each of ``labels`` does."""
     limits: Limits = Limits()
     metrics: tuple[Metric, ...]
     """Figures on the published test split."""
@@ -100,6 +116,8 @@ class ModelCard(Record, frozen=True, kw_only=True):
     lineage: Lineage
     graph_sha256: Sha256
     golden_sha256: Sha256
+    files: dict[FileName, Sha256] = {}
+    """What else lies beside the graph and belongs to it, with its digests."""
     golden_tolerance: Annotated[float, Meta(gt=0)] = 1e-4
     """Largest absolute difference to the golden outputs that still counts as the same model."""
 

@@ -14,7 +14,7 @@ from common.export.parity import Bounds, Exempt, Sample, parity, run
 from common.registry.cards import read_record
 from common.registry.golden import write_golden
 from common.registry.layout import GOLDEN, GRAPH, Version
-from common.registry.store import Repository
+from common.registry.store import NO_FILES, Repository
 from contracts.models import ModelCard
 from contracts.runs import RunManifest
 from contracts.tensors import BATCH
@@ -42,12 +42,13 @@ def publish(
     *,
     bounds: Mapping[str, Bounds] | None = None,
     exempt: Exempt | None = None,
+    files: Mapping[str, bytes] = NO_FILES,
 ) -> Version:
     """Export the run's module, prove it equal to torch, and publish it with golden tensors.
 
     ``sample`` makes inputs for given sizes; the golden rows are its first ones without exempt rows. The worst
     difference of each output is added to the card's properties as ``parity_<output>``, all within ``draft``'s
-    ``golden_tolerance``.
+    ``golden_tolerance``. ``files`` (contents by name) are published beside the graph.
 
     Raises OperatorError, and publishes nothing, when the run is not finished, is of another system, or anything fails.
     """
@@ -69,4 +70,4 @@ def publish(
             raise OperatorError("every golden row is at a tie; let the sample draw other inputs")
         write_golden(golden, {n: a[keep] for n, a in inputs.items()}, {n: a[keep] for n, a in outputs.items()})
         properties = {**draft.properties, **{f"parity_{name}": worst for name, worst in seen.worst.items()}}
-        return repository.publish(msgspec.structs.replace(draft, properties=properties), graph, golden)
+        return repository.publish(msgspec.structs.replace(draft, properties=properties), graph, golden, files)

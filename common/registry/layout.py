@@ -5,6 +5,7 @@
     models/<name>/<version>/model.onnx
     models/<name>/<version>/card.json     Triton ignores what is not the graph
     models/<name>/<version>/golden.npz    inputs and the outputs that the exporter saw
+    models/<name>/<version>/<file>        what else the card's ``files`` names, such as a tokenizer
 
 The card and the golden tensors lie beside the graph they describe, not above it: so a version is published by one
 rename, two versions can differ in their figures, and rolling back brings the right card back with the graph.

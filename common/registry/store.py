@@ -1,13 +1,15 @@
 """The model repository: list, load, resolve, alias, publish."""
 
 import fcntl
+import hashlib
 import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 import msgspec
 
@@ -25,6 +27,7 @@ STAGING = ".publish-"
 """Prefix of a version that is being written; hidden, and no number, so nothing takes it for one."""
 NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
 REMEDY = "publish the model again or remove the version's folder"
+NO_FILES: Mapping[str, bytes] = MappingProxyType({})
 
 
 class Repository:
@@ -50,15 +53,14 @@ class Repository:
         return numbers
 
     def load(self, name: str, number: int) -> Version:
-        """Read and verify one version: card, digests of graph and golden tensors, ``config.pbtxt``.
+        """Read and verify one version: card, digests of all its files, ``config.pbtxt``.
 
         Raises OperatorError that names the file, the field and the remedy.
         """
         folder = self.root / name / str(number)
         card = _card(folder, name, number)
-        for file, wanted in ((GRAPH, card.graph_sha256), (GOLDEN, card.golden_sha256)):
+        for file, field, wanted in _digests(card):
             if sha256(folder / file, REMEDY) != wanted:
-                field = "graph_sha256" if file == GRAPH else "golden_sha256"
                 raise OperatorError(f"{folder / file} is not the file of {CARD}'s {field}; {REMEDY}")
         check_config(self.root / name / CONFIG, card)
         return Version(folder, card)
@@ -92,12 +94,12 @@ class Repository:
         known = ", ".join([*map(str, numbers), *aliases])
         raise Unknown(f"{name!r} has no version or alias {tag!r}; it has {known}")
 
-    def publish(self, draft: ModelCard, graph: Path, golden: Path) -> Version:
+    def publish(self, draft: ModelCard, graph: Path, golden: Path, files: Mapping[str, bytes] = NO_FILES) -> Version:
         """Add a version: everything or nothing.
 
-        ``draft``'s version and digests are filled in. The version appears with one rename, after all its bytes are on
-        the disk; a failure before leaves the repository as it was, a kill leaves at most a hidden folder that the next
-        publication removes. Publishers take turns.
+        ``draft``'s version and digests are filled in, those of ``files`` (contents by name) too. The version appears
+        with one rename, after all its bytes are on the disk; a failure before leaves the repository as it was, a kill
+        leaves at most a hidden folder that the next publication removes. Publishers take turns.
 
         Raises OperatorError when the card is not valid, the golden tensors are not the signature's, or a published
         version of the name has another signature.
@@ -115,7 +117,7 @@ class Repository:
             for number in published:
                 _same_signature(draft, _card(model / str(number), draft.name, number))
             version = max(published, default=0) + 1
-            staged = _stage(model, msgspec.structs.replace(draft, version=version), graph, golden)
+            staged = _stage(model, msgspec.structs.replace(draft, version=version), graph, golden, files)
             # Before the rename: whoever sees the version finds a configuration that fits it.
             write_config(model / CONFIG, draft)
             os.rename(staged, model / str(version))  # noqa: PTH104
@@ -165,7 +167,15 @@ def _same_signature(draft: ModelCard, card: ModelCard) -> None:
             )
 
 
-def _stage(model: Path, draft: ModelCard, graph: Path, golden: Path) -> Path:
+def _digests(card: ModelCard) -> Iterator[tuple[str, str, str]]:
+    """Of every file of a version: its name, the card's field, the digest that stands there."""
+    yield GRAPH, "graph_sha256", card.graph_sha256
+    yield GOLDEN, "golden_sha256", card.golden_sha256
+    for name, digest in card.files.items():
+        yield name, "files", digest
+
+
+def _stage(model: Path, draft: ModelCard, graph: Path, golden: Path, files: Mapping[str, bytes]) -> Path:
     """The complete version in a hidden folder, on the disk."""
     folder = Path(tempfile.mkdtemp(prefix=STAGING, dir=model))
     folder.chmod(0o755)  # mkdtemp makes it private; Triton may run as another user
@@ -174,13 +184,22 @@ def _stage(model: Path, draft: ModelCard, graph: Path, golden: Path) -> Path:
             shutil.copyfile(source, folder / file)
         except OSError as error:
             raise OperatorError(f"{source} cannot be copied ({error.strerror}); export the model again") from error
-    digests = {"graph_sha256": sha256(folder / GRAPH, REMEDY), "golden_sha256": sha256(folder / GOLDEN, REMEDY)}
-    card = msgspec.structs.replace(draft, **digests)
+    if taken := files.keys() & {GRAPH, GOLDEN, CARD}:
+        raise OperatorError(f"{sorted(taken)[0]}: every version has a file of this name; publish yours under another")
+    card = msgspec.structs.replace(
+        draft,
+        graph_sha256=sha256(folder / GRAPH, REMEDY),
+        golden_sha256=sha256(folder / GOLDEN, REMEDY),
+        files={name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
+    )
     (folder / CARD).write_bytes(render(card))
     # Constructing a Struct validates nothing, and JSON has no NaN: only what reads back as itself is published.
     if read_record(folder / CARD, ModelCard, "correct the card's draft") != card:
         raise OperatorError(f"card of {card.name}: does not read back as it was written; correct the card's draft")
-    for file in (GRAPH, GOLDEN, CARD):
+    # After the card was read back: that is where file names are checked.
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    for file in (GRAPH, GOLDEN, CARD, *files):
         sync(folder / file)
     sync(folder)
     return folder

@@ -113,7 +113,7 @@ class Models:
 
     async def infer(self, ref: str, inputs: Arrays, call: Call) -> tuple[dict[str, np.ndarray], ModelCard]:
         """Check the tensors and run the model. Raises what ``served``, ``check`` and ``Engine.infer`` raise."""
-        card, _, engine = self.served(ref)
+        card, _, engine, _ = self.served(ref)
         check(card.signature, inputs, card.limits)
         return await engine.infer(inputs, call), card
 

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -60,6 +61,8 @@ class Served(NamedTuple):
     card: ModelCard
     version: int
     engine: Watched
+    folder: Path
+    """Where the card's ``files`` lie; their digests were checked."""
 
 
 class Slot:
@@ -125,7 +128,7 @@ class Slot:
         except BaseException:
             await engine.close()
             raise
-        return Served(version.card, self.number, engine)
+        return Served(version.card, self.number, engine, version.folder)
 
     def _lose(self, error: Unavailable) -> None:
         if self.ready:

@@ -4,9 +4,12 @@ import contextlib
 import json
 import os
 import re
+import shutil
+import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -16,6 +19,7 @@ pytestmark = pytest.mark.e2e
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+README_BLOCKS = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
 BIN = Path(sys.executable).parent
 ENV = {k: v for k, v in os.environ.items() if not k.startswith("KITHARA_")} | {
     "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
@@ -65,10 +69,55 @@ def test_predict(tmp_path: Path) -> None:
     assert "trouser" in run(predict, ROOT)
 
 
+@contextlib.contextmanager
+def started(command: str, folder: Path, ready: str) -> Iterator[None]:
+    """A command that goes on until it is stopped, from when ``ready`` answers."""
+    process = subprocess.Popen(f"exec {command}", shell=True, cwd=folder, env=ENV, stderr=subprocess.DEVNULL)
+    try:
+        give_up = time.monotonic() + 60
+        while time.monotonic() < give_up:
+            with contextlib.suppress(httpx.TransportError):
+                if httpx.get(ready).status_code == 200:
+                    break
+            time.sleep(0.1)
+        else:
+            pytest.fail(f"{command}: nothing answers at {ready}")
+        yield
+    finally:
+        process.terminate()
+        assert process.wait(60) in (0, -signal.SIGTERM)
+
+
+def test_study_a_language_model(tmp_path: Path) -> None:
+    respondent, solver, probe, priors, bloomwise, *_, serve = commands("Study a language model")
+    shutil.copytree(ROOT / "docs", tmp_path / "docs")
+    with (
+        started(respondent, tmp_path, "http://127.0.0.1:8080/health"),
+        started(solver, tmp_path, "http://127.0.0.1:8081/health"),
+    ):
+        assert "seed" in run(probe, tmp_path)
+        for command, name in ((priors, "priors-tiny"), (bloomwise, "bloomwise-tiny")):
+            run(command, tmp_path)
+            assert "<table" in (tmp_path / "runs" / name / "report.html").read_text(encoding="utf-8")
+        (curl,) = (b.strip() for b in README_BLOCKS if b.startswith("curl") and "/v1/llm" in b)
+        with started(f"{serve} --port 8766", tmp_path, "http://127.0.0.1:8766/readyz"):
+            events = run(curl.replace(":8000", ":8766"), tmp_path)
+    assert events.count("event: level") >= 2
+    assert json.loads(events.rpartition("event: solution\ndata: ")[2].splitlines()[0])["answer"]
+
+
 def test_the_long_commands_are_run_by_ci() -> None:
     ci = (ROOT / ".ci/run").read_text(encoding="utf-8")
     noxfile = (ROOT / "noxfile.py").read_text(encoding="utf-8")
-    long = [c for c in commands("Train, evaluate, export, serve") if "claims" in c or "bench" in c]
-    assert long == ["kithara claims fff --quick", "kithara bench fff --quick", "kithara bench serving --quick"]
+    sections = ("Train, evaluate, export, serve", "Study a language model")
+    long = [c for section in sections for c in commands(section) if "claims" in c or "bench" in c]
+    assert long == [
+        "kithara claims fff --quick",
+        "kithara bench fff --quick",
+        "kithara bench serving --quick",
+        "kithara claims bloomwise --quick",
+        "kithara claims icl_priors --quick",
+        "kithara bench llm --quick",
+    ]
     assert "nox -s claims bench" in ci
-    assert all(f'"{word}"' in noxfile for c in long for word in c.split()[1:2])
+    assert all(f'"{word}"' in noxfile for c in long for word in c.split()[1:3])

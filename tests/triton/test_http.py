@@ -22,10 +22,13 @@ from common.registry.store import Repository
 from common.runtime.base import Call
 from common.runtime.local import LocalBackend
 from common.runtime.remote import TritonBackend
+from contracts.tensors import BATCH
 from deploy.app import SHIPPED
 from deploy.triton.server import Server, running
 
 Serve = Callable[..., AbstractContextManager[httpx.Client]]
+TOKENS = 7
+"""Size of every dynamic dimension."""
 TWO_ROWS = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [2, 4], "data": [1, 2, 3, 4, -1, 0, 0.5, 8]}]}
 
 
@@ -119,7 +122,9 @@ async def test_every_starter_model_answers_as_in_this_process(shipped: Server) -
         local, remote = await here.open(version), await there.open(version)
         for rows in (1, 3, version.card.limits.max_rows):
             inputs = {
-                t.name: rng.normal(size=[d if isinstance(d, int) else rows for d in t.dims]).astype(t.dtype)
+                t.name: rng.normal(
+                    size=[rows if d == BATCH else TOKENS if isinstance(d, str) else d for d in t.dims]
+                ).astype(t.dtype)
                 for t in version.card.signature.inputs
             }
             expected, answer = await local.infer(inputs, Call()), await remote.infer(inputs, Call())

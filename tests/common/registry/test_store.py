@@ -67,6 +67,29 @@ def test_published_version_holds_what_was_given(site: Site):
     assert site.repository.load("m", 1) == version
 
 
+def test_further_files_lie_beside_the_graph_and_are_vouched_for(site: Site):
+    files = {"tokenizer.json": b"{}", "words.txt": b"a\n"}
+    version = site.repository.publish(draft(), site.graph, site.golden, files)
+    assert {name: (version.folder / name).read_bytes() for name in files} == files
+    assert version.card.files == {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    assert site.repository.load("m", 1) == version
+    (version.folder / "words.txt").write_bytes(b"b\n")
+    with pytest.raises(OperatorError, match=r"words\.txt is not the file of card\.json's files"):
+        site.repository.load("m", 1)
+    (version.folder / "words.txt").unlink()
+    with pytest.raises(OperatorError, match=r"words\.txt cannot be read"):
+        site.repository.load("m", 1)
+
+
+@pytest.mark.parametrize(
+    "name", ["../card.json", "/tmp/x.json", "card.json", "model.onnx", "golden.npz", ".x", "x", ""]
+)
+def test_a_further_file_has_a_plain_name_of_its_own(site: Site, name: str):
+    with pytest.raises(OperatorError, match=r"another|files"):
+        site.repository.publish(draft(), site.graph, site.golden, {name: b""})
+    assert site.tree() == {}
+
+
 def test_numbers_follow_the_newest_even_over_gaps(site: Site):
     assert [site.publish().card.version for _ in range(3)] == [1, 2, 3]
     shutil.rmtree(site.root / "m" / "2")
