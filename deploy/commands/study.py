@@ -4,7 +4,6 @@ Order of checks, so that whatever is wrong is said before anything is paid: stud
 prices, plan against the limits, then the probe of the server and what the study needs of it.
 """
 
-import asyncio
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
@@ -22,6 +21,7 @@ from deploy.commands import study_file, study_report
 from deploy.commands.base import Answer, Reporting, data_root
 from deploy.commands.study_progress import Shown, span
 from deploy.commands.tables import table
+from llm_studies.llm import loop
 
 if TYPE_CHECKING:
     from llm_studies.llm.run import Outcome
@@ -72,7 +72,7 @@ class _Study(Reporting):
         shard = _shard(self.shard)
         config = study_file.chosen(self.name, self.config, self.profile, self.base_url)
         study = study_report.made(self.name, config, self.data)
-        return asyncio.run(self._plan(study, config) if self.plan else self._run(study, config, shard))
+        return loop.run(self._plan(study, config) if self.plan else self._run(study, config, shard))
 
     @property
     def folder(self) -> Path:

@@ -1,6 +1,5 @@
 """``kithara study merge | report``: what needs the replies of a run, and asks nothing."""
 
-import asyncio
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,6 +11,7 @@ from contracts._base import Record
 from contracts.studies import StudyReport
 from deploy.commands import study_file, study_report
 from deploy.commands.base import Answer, Reporting, data_root
+from llm_studies.llm import loop
 
 if TYPE_CHECKING:
     from llm_studies.llm.study import Study
@@ -44,7 +44,7 @@ class Merge(Reporting):
 
     def answer(self) -> Answer:
         name, config = study_file.of_run(self.runs[0])
-        return asyncio.run(self._merge(study_report.made(name, config, self.data), config))
+        return loop.run(self._merge(study_report.made(name, config, self.data), config))
 
     async def _merge(self, study: "Study", config: Any) -> Answer:
         from llm_studies.llm.ask import Missing
@@ -74,7 +74,7 @@ class Report(Reporting):
     def answer(self) -> Answer:
         name, config = study_file.of_run(self.run_folder)
         study = study_report.made(name, config, self.data)
-        report = asyncio.run(
+        report = loop.run(
             study_report.reported(study, self.run_folder, config, study_report.price_file(self.prices, config))
         )
         return Answer(report, study_report.read(report, self.run_folder))
