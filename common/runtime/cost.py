@@ -42,9 +42,11 @@ class CostModel:
 
     def __init__(self, max_rows: int) -> None:
         self._theta = [0.0, 0.0, 0.0]
-        self._moments = np.zeros((3, 3))
-        self._target = np.zeros(3)
+        # Plain numbers: an observation stands between two executions, and numpy is slow on nine of them.
+        self._moments = [[0.0, 0.0, 0.0] for _ in range(3)]
+        self._target = [0.0, 0.0, 0.0]
         self._octave = np.log2(np.arange(1, max_rows + 1))
+        self._near: dict[int, np.ndarray] = {}
         self._shape = np.ones(max_rows)
         self._seen = 0
 
@@ -54,15 +56,20 @@ class CostModel:
         if self._seen > 2 and predicted > 0:
             seconds = min(seconds, OUTLIER * predicted)
             self._reshape(load.rows, seconds / predicted)
-        x = np.array([1.0, load.volume, load.cost]) * self._bend(load.rows) / max(seconds, 1e-9)
-        self._moments = FORGET * self._moments + np.outer(x, x)
-        self._target = FORGET * self._target + x
+        weight = self._bend(load.rows) / max(seconds, 1e-9)
+        x = (weight, weight * load.volume, weight * load.cost)
+        for i, row in enumerate(self._moments):
+            self._moments[i] = [FORGET * old + x[i] * new for old, new in zip(row, x, strict=True)]
+        self._target = [FORGET * old + new for old, new in zip(self._target, x, strict=True)]
         self._seen += 1
         self._fit()
 
     def _reshape(self, rows: int, ratio: float) -> None:
         """Bend the shape at ``rows``, and less at neighbouring row counts, towards ``ratio`` times what it is."""
-        near = np.maximum(0.0, 1.0 - np.abs(self._octave - self._octave[self._index(rows)]))
+        at = self._index(rows)
+        near = self._near.get(at)
+        if near is None:
+            near = self._near[at] = np.maximum(0.0, 1.0 - np.abs(self._octave - self._octave[at]))
         # The pull towards 1 leaves the level of the costs to the straight line, which alone reaches all row counts.
         self._shape *= 1.0 + near * (BEND * (ratio - 1.0) + STRAIGHTEN * (1.0 - self._shape))
 
@@ -73,10 +80,11 @@ class CostModel:
         return float(self._shape[self._index(rows)])
 
     def _fit(self) -> None:
-        moments, target, theta = self._moments.tolist(), self._target.tolist(), self._theta
+        moments, target, theta = self._moments, self._target, self._theta
         for _ in range(SWEEPS):
             for i in (0, 1, 2):
-                others = sum(moments[i][j] * theta[j] for j in (0, 1, 2) if j != i)
+                j, k = i - 1, i - 2  # the other two, counted from the end
+                others = moments[i][j] * theta[j] + moments[i][k] * theta[k]
                 theta[i] = max(0.0, (target[i] - others) / moments[i][i])
 
     def seconds(self, load: Load) -> float:

@@ -18,8 +18,9 @@ from contracts.models import Limits
 
 INLINE_SECONDS = 0.0003
 """An execution shorter than this is cheaper in the event loop than the way to a thread and back."""
-ROUNDS, PATIENCE = 4, 0.05
-"""Of the calibration: how often each size is run, and the seconds of one run from which on no larger size is tried."""
+ROUNDS, PATIENCE, MOST_ROWS = 4, 0.05, 64
+"""Of the calibration: how often each size is run, the seconds of one run from which on no larger size is tried, and the
+largest size at all: what an execution takes in memory stays with the process, and larger ones may never come."""
 
 
 class LocalEngine:
@@ -102,7 +103,8 @@ def calibrate(graph: OnnxGraph, layout: Layout, inputs: Arrays, limits: Limits) 
     volume = layout.size(row).load.volume
     fastest: dict[int, float] = {}
     rows, seconds = 1, 0.0
-    while rows * volume <= limits.max_cost and rows <= limits.max_rows and seconds < PATIENCE:
+    most = min(limits.max_rows, MOST_ROWS)
+    while rows * volume <= limits.max_cost and rows <= most and seconds < PATIENCE:
         batch = {name: np.repeat(array, rows, axis=0) for name, array in row.items()}
         seconds = fastest[rows] = min(_seconds(graph, batch) for _ in range(ROUNDS))
         rows *= 2

@@ -30,7 +30,7 @@ def check(signature: Signature, inputs: Arrays, limits: Limits) -> int:
             continue
         if array.dtype != DTYPES[tensor.dtype]:
             errors.append(_error(tensor.name, ".dtype", f"must be {tensor.dtype}, got {array.dtype}"))
-        elif array.dtype.kind == "f" and not np.isfinite(array).all():
+        elif array.dtype.kind == "f" and not np.logical_and.reduce(np.isfinite(array), axis=None):
             errors.append(_error(tensor.name, ".data", "holds NaN or infinity"))
         _measure(tensor, array.shape, sizes, errors)
     if len(inputs) + len(errors) > len(signature.inputs):

@@ -31,6 +31,8 @@ class Gate:
 
     def __init__(self) -> None:
         self.open = threading.Event()
+        self.shuts = False
+        """Behind each execution that it lets through."""
         self.entered = threading.Semaphore(0)
         self.executed: list[list[float]] = []
         self.stops: list[SimpleNamespace] = []
@@ -43,6 +45,8 @@ class Gate:
     def run(self, inputs: Arrays, stop: object) -> dict[str, np.ndarray]:
         self.entered.release()
         assert self.open.wait(10)
+        if self.shuts:
+            self.open.clear()
         time.sleep(self.seconds)
         self.executed.append(inputs["x"][:, 0].tolist())
         if (inputs["x"] < 0).any():
@@ -176,9 +180,9 @@ async def test_a_place_in_the_queue_is_free_again_after_cancellation(make: Make,
 async def test_an_execution_is_stopped_when_its_last_caller_leaves(make: Make, gate: Gate) -> None:
     batcher = make()
     first, second, third = await waiting(batcher, gate, 1, 2, 3)
+    gate.shuts = True
     gate.open.set()
     await first
-    gate.open.clear()
     await asyncio.to_thread(gate.entered.acquire)
     second.cancel()
     await asyncio.wait([second])
@@ -186,6 +190,7 @@ async def test_an_execution_is_stopped_when_its_last_caller_leaves(make: Make, g
     third.cancel()
     await asyncio.wait([third])
     assert gate.stops[1].terminate
+    gate.open.set()
 
 
 async def test_one_bad_request_does_not_spoil_its_neighbours(make: Make, gate: Gate) -> None:
