@@ -59,6 +59,46 @@ class Figure(Record, frozen=True, kw_only=True):
     y_label: str = ""
 
 
+class LabelPrediction(Record, frozen=True, kw_only=True):
+    """A line of ``predictions.jsonl`` of the task priors. Never the item's text, nor the reply's."""
+
+    item: str
+    annotator: str
+    """Whose labels the demonstrations carry."""
+    condition: str
+    shots: Count
+    seed: Count
+    """Of the demonstrations..."""
+    label_seed: Count
+    """...and of the labels drawn for them."""
+    labels: tuple[str, ...]
+    """As read from the reply; empty as well where it has no answer, see ``status``."""
+    status: Literal["exact", "alias", "salvage", "invalid", "truncated", "refused"]
+    usage: Usage
+
+
+class AnswerPrediction(Record, frozen=True, kw_only=True):
+    """A line of ``predictions.jsonl`` of BloomWise. Never the problem's text, nor the reply's."""
+
+    problem: str
+    dataset: str
+    method: str
+    """A baseline, a ladder, or ``repeat_control``."""
+    level: str | None = None
+    """Of a ladder, alone; None: what the method puts out, of a ladder under its rule."""
+    repeat: Count = 0
+    strict: str | None
+    """The answer that stands where the prompt asked for it..."""
+    answer: str | None
+    """...and the one that a lenient reader finds."""
+    right: bool
+    """The lenient one is the gold answer."""
+    finish: Literal["stop", "length", "content_filter", "other"]
+    """Of the last reply; ``length`` when any of them was cut off."""
+    usage: Usage
+    """Of all its calls."""
+
+
 class StudyReport(Record, frozen=True, kw_only=True):
     """A function of the study file, the data and the replies alone: the same replies give the same bytes."""
 

@@ -40,7 +40,8 @@ class StudyRun(Record, frozen=True, kw_only=True):
     outcome: msgspec.Raw
     """How the run ended: ``llm_studies.llm.run:Outcome``."""
     report: StudyReport | None = None
-    """None for one shard, or where replies are missing."""
+    """Partial, as its first warning says, where the outcome is not complete; None for one shard, or without any item
+    whose replies are all there."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +63,7 @@ class _Study(Reporting):
     plan: bool = False
     """Stop after the plan: calls, tokens and cost; nothing is asked."""
     shard: Annotated[str, conf.arg(metavar="I/N")] = "0/1"
-    """Do only the jobs of shard I of N (I from 0); `study merge` joins the runs."""
+    """Do only the jobs of shard I of N (I from 0), within 1/N of [limits]; `study merge` joins the runs."""
     reuse: Annotated[tuple[Path, ...], conf.arg(metavar="DIR ...")] = ()
     """Earlier runs whose replies to the same calls are taken over and not paid again."""
 
@@ -72,23 +73,24 @@ class _Study(Reporting):
         shard = _shard(self.shard)
         config = study_file.chosen(self.name, self.config, self.profile, self.base_url)
         study = study_report.made(self.name, config, self.data)
-        return loop.run(self._plan(study, config) if self.plan else self._run(study, config, shard))
+        return loop.run(self._plan(study, config, shard) if self.plan else self._run(study, config, shard))
 
     @property
     def folder(self) -> Path:
         """The run folder."""
         return self.out or RUNS / f"{study_file.WORDS[self.name]}-{Path(self.config).stem}"
 
-    async def _plan(self, study: "Study", config: Any) -> Answer:
+    async def _plan(self, study: "Study", config: Any, shard: tuple[int, int]) -> Answer:
         from llm_studies.llm.journal import Paid
         from llm_studies.llm.plan import affordable
         from llm_studies.llm.prices import price_of
         from llm_studies.llm.run import plan
+        from llm_studies.llm.shards import share
 
         prices = study_report.price_file(self.prices, config)
-        ahead = await plan(study, config.profile, prices=prices, folder=self.folder, reuse=self.reuse)
+        ahead = await plan(study, config.profile, prices=prices, folder=self.folder, shard=shard, reuse=self.reuse)
         try:
-            affordable(ahead, config.limits, price_of(prices, config.profile.model), Paid())
+            affordable(ahead, share(config.limits, shard), price_of(prices, config.profile.model), Paid(), shard)
         except OperatorError as error:
             return Answer(ahead, _planned(ahead, config), str(error))
         return Answer(ahead, _planned(ahead, config))
@@ -113,10 +115,13 @@ class _Study(Reporting):
                     client=client,
                     progress=shown,
                 )
-        whole = outcome.complete and shard == (0, 1)
-        report = await study_report.reported(study, self.folder, config, prices) if whole else None
+        report = None
+        if shard == (0, 1):
+            found = (study, self.folder, config, prices)
+            why = outcome.stopped
+            report = await (study_report.reported(*found) if why is None else study_report.unfinished(*found, why))
         run = StudyRun(run=str(self.folder), outcome=msgspec.Raw(msgspec.json.encode(outcome)), report=report)
-        return Answer(run, _ended(self.folder, outcome, report), _failure(outcome, shard))
+        return Answer(run, _ended(self.folder, outcome, report), _failure(outcome))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,12 +146,11 @@ def _shard(text: str) -> tuple[int, int]:
     return int(index), int(count)
 
 
-def _failure(outcome: "Outcome", shard: tuple[int, int]) -> str | None:
+def _failure(outcome: "Outcome") -> str | None:
     if outcome.failed:
         first = outcome.failures[0]
         return f"{outcome.failed} calls failed; run the same command again (first {first.job}: {first.error})"
-    # A shard that has done its part of the first stages waits for the others; that is no failure.
-    return outcome.stopped if shard == (0, 1) else None
+    return None if outcome.waiting else outcome.stopped
 
 
 def _planned(ahead: Plan, config: Any) -> Table:

@@ -4,6 +4,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace
 from rich.console import Console, Group
 
 from common.system import load
@@ -27,14 +28,32 @@ def price_file(file: Path | None, config: Any) -> Prices | None:
     return None if file is None else prices.read(file, config.profile.model)
 
 
-async def reported(study: "Study", folder: Path, config: Any, prices: Prices | None) -> StudyReport:
-    """Make the report and write its files."""
-    from llm_studies.llm import render
+async def reported(
+    study: "Study", folder: Path, config: Any, prices: Prices | None, note: str | None = None
+) -> StudyReport:
+    """Make the report, with a note before its other warnings, and write its files and the study's predictions."""
+    from llm_studies.llm import predictions, render
     from llm_studies.llm.run import report
 
     found = await report(study, folder, config.profile, prices=prices)
+    if note is not None:
+        found = replace(found, warnings=(note, *found.warnings))
+    await predictions.write(study, folder, config.profile)
     render.write(found, folder)
     return found
+
+
+async def unfinished(study: "Study", folder: Path, config: Any, prices: Prices | None, why: str) -> StudyReport | None:
+    """The report of the items that are complete, until the study's own takes its place; None where none is."""
+    from llm_studies.llm.ask import Missing
+    from llm_studies.llm.partial import parts
+
+    for part in await parts(study, folder, config.profile):
+        try:
+            return await reported(part.study, folder, config, prices, part.note(why))
+        except Missing:
+            continue
+    return None
 
 
 def read(report: StudyReport, folder: Path) -> Any:

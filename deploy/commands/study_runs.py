@@ -63,7 +63,7 @@ class Merge(Reporting):
 
 @dataclass(frozen=True, kw_only=True)
 class Report(Reporting):
-    """Write the report of a run anew from its replies; nothing is asked."""
+    """Write the report of a run anew from its replies; nothing is asked. Of a run that did not end, a partial one."""
 
     run_folder: Annotated[Path, conf.Positional, conf.arg(name="run", metavar="RUN")]
     data: DataFolder = field(default_factory=data_root)
@@ -73,8 +73,17 @@ class Report(Reporting):
 
     def answer(self) -> Answer:
         name, config = study_file.of_run(self.run_folder)
-        study = study_report.made(name, config, self.data)
-        report = loop.run(
-            study_report.reported(study, self.run_folder, config, study_report.price_file(self.prices, config))
-        )
-        return Answer(report, study_report.read(report, self.run_folder))
+        return loop.run(self._report(study_report.made(name, config, self.data), config))
+
+    async def _report(self, study: "Study", config: Any) -> Answer:
+        from llm_studies.llm.ask import Missing
+
+        prices, failure = study_report.price_file(self.prices, config), None
+        try:
+            report = await study_report.reported(study, self.run_folder, config, prices)
+        except Missing as error:
+            failure = str(error)
+            report = await study_report.unfinished(study, self.run_folder, config, prices, failure)
+            if report is None:
+                raise
+        return Answer(report, study_report.read(report, self.run_folder), failure)

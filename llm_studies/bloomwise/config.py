@@ -80,6 +80,9 @@ class Config(Record, frozen=True, kw_only=True):
     """Another ladder file; a path as the command sees it. None: the packaged one."""
     demonstrations: Annotated[int, Meta(ge=1, le=16)] = 4
     """Of few-shot: the first of the train split, listed in the report."""
+    repeat_control: Annotated[int, Meta(ge=0)] = 0
+    """The first problems of each set, so many, whose first level of the first ladder is asked a second time at
+    temperature 0: does the server give one answer?"""
     decoding: Decoding = Decoding()
     sampling: Sampling = Sampling()
     bootstrap: Bootstrap = Bootstrap()

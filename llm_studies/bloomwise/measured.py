@@ -12,6 +12,7 @@ from llm_studies.bloomwise.attempt import Attempt
 from llm_studies.bloomwise.baselines import Trial
 from llm_studies.bloomwise.data import Problem
 from llm_studies.bloomwise.extract import same
+from llm_studies.bloomwise.repeats import Repeat
 from llm_studies.llm.ask import Ask
 
 
@@ -24,6 +25,8 @@ class Measured(NamedTuple):
     """By ladder, problem and level; without the texts, which would fill the memory."""
     trials: dict[str, list[Trial]]
     """By method and problem; ladders under their own rule come first."""
+    repeats: tuple[Repeat, ...] = ()
+    """Of the first problems."""
 
 
 def right(trials: Sequence[Trial], measured: Measured, *, strict: bool = False) -> np.ndarray:

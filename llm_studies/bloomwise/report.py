@@ -11,6 +11,7 @@ from llm_studies.bloomwise.baselines import Trial
 from llm_studies.bloomwise.config import Config
 from llm_studies.bloomwise.levels import level_tables
 from llm_studies.bloomwise.measured import Account, Measured, right
+from llm_studies.bloomwise.repeats import repeat_table
 from llm_studies.bloomwise.statistics import noise, paired
 
 FEW = 0.05
@@ -43,9 +44,9 @@ def report(config: Config, measured: Mapping[str, Measured], account: Account) -
 
 def _subset(name: str, one: Measured) -> dict[str, Measured]:
     """The set, and for GSM-hard also its problems with gold >= 0: many negative golds make no sense in their story."""
-    if name != "gsm_hard":
-        return {name: one}
     kept = [i for i, problem in enumerate(one.problems) if not problem.gold.startswith("-")]
+    if name != "gsm_hard" or not kept:
+        return {name: one}
     part = Measured(
         tuple(one.problems[i] for i in kept),
         one.demos,
@@ -61,6 +62,8 @@ def _tables(config: Config, label: str, one: Measured, main: str) -> Iterator[Ta
     for name, ladder in config.ladders.items():
         yield from level_tables(label, name, ladder, one)
     yield from _failures(label, one)
+    if one.repeats:
+        yield repeat_table(label, one.repeats)
 
 
 def _methods(label: str, one: Measured) -> Table:
@@ -191,6 +194,11 @@ def _warnings(config: Config, measured: Mapping[str, Measured]) -> Iterator[str]
             yield (
                 f"{label}: {len(one.problems)} items show only differences above {100 * noise(len(one.problems)):.0f} "
                 "points or so; take more."
+            )
+        if flips := sum(pair.text for pair in one.repeats):
+            yield (
+                f"{label}: the server answers one request in two ways at temperature 0 ({flips} of {len(one.repeats)} "
+                f"replies, {sum(pair.answer for pair in one.repeats)} answers): differences of runs are partly its own."
             )
         for name, trials in one.trials.items():
             if (share := _silent(trials)) > limit:

@@ -5,27 +5,30 @@ second stage: its number of samples is what the ladder's rule turned out to need
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from copy import copy
 from functools import partial
 from pathlib import Path
 
 from msgspec.structs import replace
 
 from common.errors import OperatorError
-from contracts.studies import StudyReport
+from contracts.studies import AnswerPrediction, StudyReport
 from llm_studies.bloomwise import baselines, generated, prompts
-from llm_studies.bloomwise.attempt import Attempt, Case, Run
-from llm_studies.bloomwise.baselines import METHODS, PROGRAMMING, Trial, matched, trial
+from llm_studies.bloomwise.attempt import Attempt, Case
+from llm_studies.bloomwise.baselines import METHODS, Trial, matched, trial
 from llm_studies.bloomwise.config import Config, Items
 from llm_studies.bloomwise.data import Problem, load
 from llm_studies.bloomwise.ladder import Ladder, levels_of
 from llm_studies.bloomwise.measured import Account, Measured
+from llm_studies.bloomwise.predictions import predictions
+from llm_studies.bloomwise.programmes import programmes, remembering
+from llm_studies.bloomwise.repeats import REPEAT, Repeat, repeated
 from llm_studies.bloomwise.report import report
 from llm_studies.bloomwise.rules import Rule
 from llm_studies.bloomwise.solve import solve
 from llm_studies.llm.ask import Ask
-from llm_studies.llm.study import Capability, Job
-from llm_studies.sandbox.run import Outcome, Sandbox
+from llm_studies.llm.study import Capability, Job, Restricted
 
 MATCHED = "self_consistency_matched"
 SAMPLES = {"self_consistency_3": 3, "self_consistency_5": 5}
@@ -45,6 +48,7 @@ class BloomWise:
         self.wording = prompts.load(Path(config.ladder_file) if config.ladder_file else None)
         self.ladders = {name: whole(ladder) for name, ladder in config.ladders.items()}
         self._sets, self._demos = sets, demos
+        self._twice = {name: problems[: config.repeat_control] for name, problems in sets.items()}
         self._run = remembering() if programmes(config) else None
         for ladder in config.ladders.values():
             levels_of(ladder, self.wording)
@@ -58,7 +62,7 @@ class BloomWise:
     async def stage(self, number: int, replay: Ask) -> Sequence[Job]:
         if number == 0:
             return [
-                Job(f"{name}/{one.id}/{method}", partial(self._work, name, one, method))
+                Job(f"{name}/{one.id}/{method}", partial(self._work, name, one, method), f"{name}/{one.id}")
                 for name, problems in self._sets.items()
                 for one in problems
                 for method in (*self.ladders, *self.config.methods)
@@ -66,17 +70,36 @@ class BloomWise:
             ]
         if number == 1 and MATCHED in self.config.methods:
             return [
-                Job(f"{name}/{one.id}/{MATCHED}", partial(self._sample, one, samples[one.id]))
+                Job(f"{name}/{one.id}/{MATCHED}", partial(self._sample, one, samples[one.id]), f"{name}/{one.id}")
                 for name, problems in self._sets.items()
                 for samples in [await self._samples(name, replay)]
                 for one in problems
             ]
         return []
 
+    def restricted(self, items: frozenset[str], stages: int) -> Restricted:
+        left_out = {MATCHED} & set(self.config.methods) if stages < 2 else set()
+
+        def kept(sets: dict[str, tuple[Problem, ...]]) -> dict[str, tuple[Problem, ...]]:
+            found = {name: tuple(one for one in sets[name] if f"{name}/{one.id}" in items) for name in sets}
+            return {name: problems for name, problems in found.items() if problems}
+
+        part = copy(self)
+        methods = tuple(method for method in self.config.methods if method not in left_out)
+        part.config = replace(self.config, methods=methods)
+        part._sets = kept(self._sets)
+        part._twice = dict.fromkeys(part._sets, ()) | kept(self._twice)
+        return Restricted(part, tuple(left_out))
+
     async def report(self, replay: Ask) -> StudyReport:
         account = Account(replay)
         measured = {name: await self._measure(name, account) for name in self._sets}
         return report(self.config, measured, account)
+
+    async def rows(self, replay: Ask) -> AsyncIterator[AnswerPrediction]:
+        for name in self._sets:
+            for row in predictions(name, await self._measure(name, replay)):
+                yield row
 
     async def _measure(self, name: str, replay: Ask) -> Measured:
         problems = self._sets[name]
@@ -98,15 +121,21 @@ class BloomWise:
                 )
                 for one in problems
             ]
-        return Measured(problems, self._demos[name], ladders, trials)
+        repeats = tuple([await self._repeat(one, replay) for one in self._twice[name]])
+        return Measured(problems, self._demos[name], ladders, trials, repeats)
 
     async def _work(self, name: str, one: Problem, method: str, ask: Ask) -> object:
         if method in self.ladders:
-            return await self._climb(one, method, ask)
+            levels = await self._climb(one, method, ask)
+            # In the ladder's own job, so that two shards never pay for the call that both are made of.
+            return await self._repeat(one, ask) if method == self._first and one in self._twice[name] else levels
         return await self._method(name, one, method, ask)
 
     async def _climb(self, one: Problem, ladder: str, ask: Ask) -> list[Attempt]:
         return list((await solve(self._case(one, ask), self.ladders[ladder])).levels)
+
+    async def _repeat(self, one: Problem, ask: Ask) -> Repeat:
+        return await repeated(self._case(one, ask), self._main)
 
     async def _method(self, name: str, one: Problem, method: str, ask: Ask) -> Trial:
         case = self._case(one, ask)
@@ -147,9 +176,13 @@ def make(config: Config, data: Path | None) -> BloomWise:
     names = [items.name for items in config.data]
     if len(set(names)) < len(names):
         raise OperatorError(f"the study file names the set {max(names, key=names.count)} twice; name it once")
-    if taken := set(config.ladders) & {*METHODS, *SAMPLES, MATCHED, "paraphrases"}:
+    if taken := set(config.ladders) & {*METHODS, *SAMPLES, MATCHED, REPEAT, "paraphrases"}:
         raise OperatorError(f"the ladder {min(taken)!r} has the name of a baseline; give it another one")
     sets = {str(items.name): chosen(items, data) for items in config.data}
+    if small := next((name for name, problems in sets.items() if len(problems) < config.repeat_control), None):
+        raise OperatorError(
+            f"repeat_control asks for {config.repeat_control} problems, and the study has {len(sets[small])} of {small}"
+        )
     demos = {name: demonstrations(name, config.demonstrations, data) for name in sets}
     return BloomWise(config, sets, demos)
 
@@ -189,22 +222,3 @@ def controlled(rule: Rule) -> Rule:
 def silent(done: Trial) -> Trial:
     """Without the texts."""
     return done._replace(attempts=tuple(attempt._replace(text="") for attempt in done.attempts))
-
-
-def programmes(config: Config) -> bool:
-    """Whether anything in the study is run in the sandbox."""
-    return bool(PROGRAMMING & set(config.methods)) or any(one.mode != "text" for one in config.ladders.values())
-
-
-def remembering() -> Run:
-    """A sandbox that runs each programme once, however often its outcome is asked for."""
-    sandbox = Sandbox()
-    known: dict[bytes, Outcome] = {}
-
-    async def run(code: str) -> Outcome:
-        key = hashlib.sha256(code.encode(errors="surrogatepass")).digest()
-        if key not in known:
-            known[key] = await sandbox.arun(code)
-        return known[key]
-
-    return run

@@ -1,7 +1,8 @@
 """Who is asked about which text and shown what: a study file and a corpus, turned into requests."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from copy import copy
 from functools import cached_property
 from pathlib import Path
 
@@ -36,10 +37,18 @@ class Design:
     def __init__(self, config: Config, corpus: Corpus) -> None:
         self.config, self.corpus = config, corpus
         self.form = Form(corpus.labels, corpus.header, corpus.task)
-        self.queries = queries(config, corpus)
+        self.queries = self._avoided = queries(config, corpus)
         self._pools: dict[tuple[str, str, bool], tuple[Item, ...]] = {}
         self._nearest: dict[tuple[str, bool], Nearest] = {}
         self._fixed: dict[Run, tuple[Item, ...]] = {}
+
+    def restricted(self, ids: Collection[str], config: Config) -> "Design":
+        """The same prompts for fewer queries: what they show still avoids every query of the whole study."""
+        part = copy(self)
+        vars(part).pop("shown", None)
+        part.config = config
+        part.queries = tuple(item for item in self.queries if item.id in ids)
+        return part
 
     @cached_property
     def shown(self) -> tuple[Item, ...]:
@@ -79,7 +88,7 @@ class Design:
         third = run.condition == OWN
         key = (self.config.data.third if third else self.config.data.demos, run.annotator, run.kind.reasons)
         if key not in self._pools:
-            avoided = (*self.queries, *self.corpus.split(self.config.data.demos)) if third else self.queries
+            avoided = (*self._avoided, *self.corpus.split(self.config.data.demos)) if third else self._avoided
             self._pools[key] = pool(self.corpus.split(key[0]), run.annotator, avoided, rationales=run.kind.reasons)
         return self._pools[key]
 

@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 
 from contracts.llm import ChatRequest, Reply, Usage
+from contracts.studies import LabelPrediction
 from llm_studies.icl_priors.conditions import Run
 from llm_studies.icl_priors.design import Design
 from llm_studies.icl_priors.draws import below
@@ -16,7 +17,7 @@ from llm_studies.icl_priors.items import Item, Vector
 from llm_studies.icl_priors.parse import STATUSES, Parsed, legacy, parse
 from llm_studies.icl_priors.prompts import Form
 from llm_studies.llm.ask import Ask
-from llm_studies.llm.plan import WORST
+from llm_studies.llm.plan import worst
 
 
 class Outcome(NamedTuple):
@@ -88,9 +89,29 @@ async def own_predictions(design: Design, run: Run, replay: Ask, ledger: Ledger)
     found: dict[str, Vector] = {}
     for item in design.shown:
         reply = await _answer(design, run, item, replay, ledger)
-        worst = _most_labels(len(design.form.labels), run.id, item.id)
-        found[item.id] = worst if reply == WORST else cells(read(design.form, reply), design.form)
+        planned = reply == worst(design.config.grid.max_tokens)
+        most = _most_labels(len(design.form.labels), run.id, item.id)
+        found[item.id] = most if planned else cells(read(design.form, reply), design.form)
     return found
+
+
+async def prediction(
+    design: Design, run: Run, item: Item, replay: Ask, predictions: Mapping[str, Vector] | None = None
+) -> LabelPrediction:
+    """One line of the table of predictions. Raises Missing where the reply was never given."""
+    reply = await replay(design.request(run, item, predictions), run.repeat)
+    parsed = read(design.form, reply, reasons=run.kind.reasons)
+    return LabelPrediction(
+        item=item.id,
+        annotator=run.annotator,
+        condition=run.condition,
+        shots=run.shots,
+        seed=run.seed,
+        label_seed=run.label_seed,
+        labels=parsed.labels,
+        status=parsed.status,
+        usage=reply.usage,
+    )
 
 
 def _most_labels(labels: int, *names: object) -> Vector:

@@ -114,6 +114,7 @@ def _annotators(results: Results, posterior: dict[int, Side], prior: dict[int, S
         return
     shots, said = voices
     yield from tables_annotators.annotator_tables(shots, said, results.design.config)
+    yield tables_annotators.by_label(shots, said, results.design.form.labels)
     yield tables_annotators.paired(shots, said, results.ruler)
 
 

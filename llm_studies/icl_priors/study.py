@@ -1,19 +1,25 @@
 """Both papers' designs as one study: stage 0 asks for posteriors and priors, stage 1 shows the model its own priors."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 
-from contracts.studies import StudyReport
-from llm_studies.icl_priors.conditions import REPEAT, Run, first_runs, prompt_runs, supplier
+from msgspec.structs import replace
+
+from contracts.studies import LabelPrediction, StudyReport
+from llm_studies.icl_priors.conditions import OWN, PROMPT, REPEAT, Run, first_runs, prompt_runs, supplier
 from llm_studies.icl_priors.config import Config
 from llm_studies.icl_priors.design import Design, load
 from llm_studies.icl_priors.items import Item, Vector
-from llm_studies.icl_priors.outcomes import Ledger, outcome, own_predictions
+from llm_studies.icl_priors.outcomes import Ledger, outcome, own_predictions, prediction
 from llm_studies.icl_priors.references import load_reference
 from llm_studies.icl_priors.report import report
 from llm_studies.icl_priors.results import Results
 from llm_studies.llm.ask import Ask
-from llm_studies.llm.study import Capability, Job, Study
+from llm_studies.llm.study import Capability, Job, Restricted, Study
+
+TOGETHER = 10
+"""Texts about which every run asks before the next ones: so a study that is stopped has whole texts, and a server that
+caches the beginnings of prompts still sees each one several times on end."""
 
 
 def make(config: Config, data: Path | None) -> Study:
@@ -40,14 +46,37 @@ class PriorsStudy:
 
     async def stage(self, number: int, replay: Ask) -> Sequence[Job]:
         if number == 0:
-            return [self._job(run, item, None) for run in self.first for item in self.design.texts(run)]
+            own = [
+                self._job(run, item)._replace(item="")
+                for item in self.design.shown
+                for run in self.first
+                if run.condition == OWN
+            ]
+            return [*self._jobs(self.first, {}), *own]
         if number == 1:
             told = {run: await own_predictions(self.design, supplier(run), replay, Ledger()) for run in self.second}
-            return [self._job(run, item, told[run]) for run in self.second for item in self.design.queries]
+            return self._jobs(self.second, told)
         return ()
+
+    def restricted(self, items: frozenset[str], stages: int) -> Restricted:
+        grid = self.config.grid
+        left_out = tuple(one for one in grid.conditions if one.startswith(PROMPT)) if stages < 2 else ()
+        kept = tuple(one for one in grid.conditions if one not in left_out)
+        config = replace(self.config, grid=replace(grid, conditions=kept))
+        return Restricted(PriorsStudy(config, self.design.restricted(items, config)), left_out)
 
     async def report(self, replay: Ask) -> StudyReport:
         return report(await self.results(replay))
+
+    async def rows(self, replay: Ask) -> AsyncIterator[LabelPrediction]:
+        """Run by run, each with every text that it labels; those that prior prompts show are among the own priors'."""
+        for run in self.first:
+            for item in self.design.texts(run):
+                yield await prediction(self.design, run, item, replay)
+        for run in self.second:
+            told = await own_predictions(self.design, supplier(run), replay, Ledger())
+            for item in self.design.queries:
+                yield await prediction(self.design, run, item, replay, told)
 
     async def results(self, replay: Ask) -> Results:
         """Every run's predictions. Raises Missing where a reply was never given."""
@@ -58,8 +87,13 @@ class PriorsStudy:
             found.append(await outcome(self.design, run, replay, ledger, told))
         return Results(self.design, tuple(found), ledger, self.reference)
 
-    def _job(self, run: Run, item: Item, told: Mapping[str, Vector] | None) -> Job:
+    def _jobs(self, runs: Sequence[Run], told: Mapping[Run, Mapping[str, Vector]]) -> list[Job]:
+        queries = self.design.queries
+        blocks = [queries[i : i + TOGETHER] for i in range(0, len(queries), TOGETHER)]
+        return [self._job(run, item, told.get(run)) for block in blocks for run in runs for item in block]
+
+    def _job(self, run: Run, item: Item, told: Mapping[str, Vector] | None = None) -> Job:
         async def work(ask: Ask) -> object:
             return await ask(self.design.request(run, item, told), run.repeat)
 
-        return Job(f"{run.id}/{item.id}", work)
+        return Job(f"{run.id}/{item.id}", work, item.id)

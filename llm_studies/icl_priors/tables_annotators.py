@@ -12,7 +12,7 @@ from llm_studies.icl_priors.config import Config
 from llm_studies.icl_priors.items import AGGREGATE
 from llm_studies.icl_priors.permutation import Panel, group_gap, relations
 from llm_studies.icl_priors.ruler import Ruler, Runs, Side, best_trivial, difference
-from llm_studies.icl_priors.similarity import MEASURES, Measure, between
+from llm_studies.icl_priors.similarity import MEASURES, Measure, between, scores
 
 SHOWN: tuple[Measure, ...] = ("js", "micro_f1")
 RATERS = 3
@@ -60,6 +60,25 @@ def annotator_tables(shots: int, voices: Voices, config: Config) -> Iterator[Tab
     yield _tested(shots, voices, found, config.rounds)
     if table := _groups(voices, config.rounds):
         yield table
+
+
+def by_label(shots: int, voices: Voices, labels: Sequence[str]) -> Table:
+    """Section 6, last lines: where an annotator's gain comes from. F1 of each label, mean over runs."""
+    rows: list[tuple[Cell, ...]] = []
+    for name, runs in voices.posteriors.items():
+        truth = voices.truths[name]
+        prior, post = (np.mean([scores(run, truth).label_f1 for run in side], axis=0) for side in (voices.priors, runs))
+        rows += [
+            (name, label, int(truth[:, i].sum()), float(prior[i]), float(post[i]), float(post[i] - prior[i]))
+            for i, label in enumerate(labels)
+        ]
+    return Table(
+        name="annotator_labels",
+        title=f"Annotators label by label at {shots} shots (F1)",
+        columns=("labels of", "label", "texts with it", "prior to them", "posterior to them", "gain"),
+        rows=tuple(rows),
+        note="0 where neither has the label. On a label of few texts a gain is mostly chance.",
+    )
 
 
 def paired(shots: int, voices: Voices, ruler: Ruler) -> Table:

@@ -1,6 +1,5 @@
 """Plan, run, report and merge a study: the same study code on four kinds of ``Ask``."""
 
-import hashlib
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
@@ -23,12 +22,13 @@ from llm_studies.llm.plan import PlanAsk, affordable, counted
 from llm_studies.llm.prices import cost, price_of
 from llm_studies.llm.probe import probed, require
 from llm_studies.llm.replay import Replay
-from llm_studies.llm.study import Job, Study
+from llm_studies.llm.shards import WHOLE, Shard, in_shard, share
+from llm_studies.llm.study import Study
 from llm_studies.llm.workers import Tally, work_off
 
 UNLIMITED = Limits()
 
-__all__ = ["Outcome", "Progress", "execute", "in_shard", "merge", "plan", "report"]
+__all__ = ["Outcome", "Progress", "execute", "merge", "plan", "report"]
 
 
 class Progress(NamedTuple):
@@ -82,11 +82,8 @@ class Outcome(Record, frozen=True, kw_only=True):
     seconds: float
     stopped: str | None = None
     """Why the run ended before the study did, and what to do."""
-
-
-def in_shard(job: Job, shard: tuple[int, int]) -> bool:
-    """Whether part ``i`` of ``n`` does the job: by the digest of its name, so that no part knows of another."""
-    return int.from_bytes(hashlib.sha256(job.id.encode()).digest()[:8], "big") % shard[1] == shard[0]
+    waiting: bool = False
+    """For the other shards: this one can do no more before they are merged."""
 
 
 async def plan(
@@ -95,15 +92,16 @@ async def plan(
     *,
     prices: Prices | None = None,
     folder: Path | None = None,
+    shard: Shard = WHOLE,
     reuse: Sequence[Path] = (),
 ) -> Plan:
-    """What the study will ask at most; what ``folder`` and ``reuse`` hold need not be paid. Raises OperatorError."""
+    """What the shard will ask at most; what ``folder`` and ``reuse`` hold need not be paid. Raises OperatorError."""
     price = price_of(prices, profile.model)
     async with AsyncExitStack() as stack:
         own = [folder] if folder is not None and files.journals(folder) else []
         known = [stack.enter_context(Index.of(place)) for place in (*own, *reuse)]
         ask = PlanAsk(profile, lambda key: next((row for index in known if (row := index.find(key))), None))
-        await counted(study, ask)
+        await counted(study, ask, shard)
         return ask.plan(price, prices.currency if prices else "")
 
 
@@ -114,7 +112,7 @@ async def execute(
     *,
     limits: Limits = UNLIMITED,
     prices: Prices | None = None,
-    shard: tuple[int, int] = (0, 1),
+    shard: Shard = WHOLE,
     reuse: Sequence[Path] = (),
     client: Ask | None = None,
     probe: Honoured | None = None,
@@ -122,19 +120,20 @@ async def execute(
 ) -> Outcome:
     """Run a study, or go on with it: what the folder's journals hold is never paid again.
 
-    ``client`` stands in for the profile's server, which is then not probed. A failed call fails its job only, see
-    ``Outcome``. Raises OperatorError, before any paid call where that can be known, and leaves the journal whole.
+    Shards do not know of one another, so each keeps to its share of the limits, see ``shards.share``. ``client`` stands
+    in for the profile's server, which is then not probed. A failed call fails its job only, see ``Outcome``. Raises
+    OperatorError, before any paid call where that can be known, and leaves the journal whole.
     """
     if not 0 <= shard[0] < shard[1]:
         raise OperatorError(f"shard {shard[0]}/{shard[1]}: give --shard i/n with i from 0 to n - 1")
-    price = price_of(prices, profile.model)
+    price, limits = price_of(prices, profile.model), share(limits, shard)
     async with AsyncExitStack() as stack:
         known = [stack.enter_context(Index.of(place)) for place in reuse]
         journal = Journal(folder, shard)
         stack.push_async_callback(journal.aclose)
-        ahead = await plan(study, profile, prices=prices, folder=folder, reuse=reuse)
+        ahead = await plan(study, profile, prices=prices, folder=folder, shard=shard, reuse=reuse)
         files.save(folder, files.PLAN, ahead)
-        affordable(ahead, limits, price, journal.paid)
+        affordable(ahead, limits, price, journal.paid, shard)
         asked = client or await stack.enter_async_context(Client(profile))
         if isinstance(asked, Client) and ahead.calls > ahead.known:
             require(await probed(asked, folder, probe), study.needs)
@@ -165,8 +164,9 @@ class _Run:
         self._price, self._currency, self._ahead, self._progress = price, currency if price else "", ahead, progress
         self._tally = Tally(self._tell)
         self._stages = 0
+        self._waiting = False
 
-    async def stages(self, shard: tuple[int, int]) -> None:
+    async def stages(self, shard: Shard) -> None:
         tally = self._tally
         while not tally.stopped:
             try:
@@ -175,6 +175,7 @@ class _Run:
                 if shard[1] == 1 and not tally.failed:
                     raise
                 tally.stopped = _unfinished(self._stages, shard)
+                self._waiting = shard[1] > 1
                 return
             if not jobs:
                 return
@@ -201,6 +202,7 @@ class _Run:
             seconds=time.monotonic() - tally.started,
             stopped=tally.stopped
             or (f"{tally.failed} jobs failed; run the same command again" if tally.failed else None),
+            waiting=self._waiting,
         )
 
     def _cost(self) -> float | None:
@@ -219,7 +221,7 @@ class _Run:
         )  # fmt: skip
 
 
-def _unfinished(stage: int, shard: tuple[int, int]) -> str:
+def _unfinished(stage: int, shard: Shard) -> str:
     if shard[1] == 1:
         return f"stage {stage} needs replies of jobs that failed; run the same command again"
     return (

@@ -16,10 +16,13 @@ import msgspec
 import pytest
 import uvicorn
 
-from contracts.llm import Plan
-from contracts.studies import StudyReport
+from contracts.llm import ChatRequest, Plan
+from contracts.studies import AnswerPrediction, LabelPrediction, StudyReport
 from deploy.commands.llm import Simulate
 from deploy.commands.study_file import chosen, text
+from llm_studies.icl_priors.generated import Sizes, generate
+from llm_studies.llm.ask import CallFailed
+from llm_studies.llm.client import Called, Client
 
 PRIORS = """\
 rounds = 100
@@ -37,6 +40,7 @@ seeds = [0, 1, 2]
 """
 BLOOMWISE = """\
 methods = ["cot", "self_consistency_matched"]
+repeat_control = 2
 
 [bootstrap]
 rounds = 100
@@ -45,6 +49,13 @@ rounds = 100
 items = 6
 """
 KINDS = {"priors": ("respondent", PRIORS), "bloomwise": ("solver", BLOOMWISE)}
+
+PREDICTED = {
+    # Three runs of 8 queries for each condition, and three own priors of these and of the 5 texts shown.
+    "priors": (LabelPrediction, 3 * 3 * 8 + 3 * (8 + 5)),
+    # Five levels, the ladder and two methods on each problem, and two levels asked twice.
+    "bloomwise": (AnswerPrediction, 6 * (5 + 1 + 2) + 2 * 2),
+}
 
 
 class Served:
@@ -113,7 +124,8 @@ def profile(url: str, model: str = "simulated", more: str = "") -> str:
 
 
 def report_files(folder: Path) -> dict[str, bytes]:
-    return {name: (folder / name).read_bytes() for name in ("report.json", "report.md", "report.html")}
+    names = ("report.json", "report.md", "report.html", "predictions.jsonl")
+    return {name: (folder / name).read_bytes() for name in names}
 
 
 @pytest.mark.parametrize("word", KINDS)
@@ -134,6 +146,9 @@ def test_plan_run_and_rerun(kithara, desk, word):
     assert at.calls == report.calls + probe["calls"]
     assert "jobs, " in first.err
     assert msgspec.json.decode(Path("run/report.json").read_bytes(), type=StudyReport) == report
+    line, count = PREDICTED[word]
+    rows = [msgspec.json.decode(row, type=line) for row in Path("run/predictions.jsonl").read_bytes().splitlines()]
+    assert len(rows) == count
 
     made, asked = report_files(Path("run")), at.calls
     again = kithara(*at.flags())
@@ -200,23 +215,24 @@ def test_reuse_pays_nothing_again(kithara, desk):
     assert at.calls == asked
 
 
-def test_a_killed_run_resumes_without_paying_twice(desk, kithara):
-    Path("slow.toml").write_text("[server]\nlatency = 0.05\n")
+def test_a_run_killed_in_the_middle_of_500_calls_resumes_without_paying_twice(desk, kithara, monkeypatch):
+    monkeypatch.setitem(KINDS, "priors", ("respondent", PRIORS.replace("dev = 8", "dev = 46")))
+    Path("slow.toml").write_text("[server]\nlatency = 0.02\n")
     at = desk("priors", "--config", "slow.toml")
     command = [sys.executable, "-m", "deploy.cli", *at.flags()]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=os.environ)
     until = time.monotonic() + 30
-    while journal_rows() < 20 and time.monotonic() < until:
-        time.sleep(0.02)
+    while journal_rows() < 250 and time.monotonic() < until:
+        time.sleep(0.005)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    assert journal_rows() >= 20
+    assert 250 <= journal_rows() < 500
     again = kithara(*at.flags(), "--json")
     assert again.status == 0, again.err
     stats, run = at.simulated.stats(), json.loads(again.out)
     probe = json.loads(Path("run/probe.json").read_text())
     # What was under way at the kill is asked again under its own key, and is not billed again.
-    assert stats["keys"] == run["report"]["calls"]
+    assert stats["keys"] == run["report"]["calls"] >= 500
     assert stats["billed"] == run["report"]["calls"] + probe["calls"]
     assert kithara(*at.flags(out="whole")).status == 0
     assert report_files(Path("run")) == report_files(Path("whole"))
@@ -240,11 +256,102 @@ def test_failed_calls_are_status_2_and_the_same_command_finishes(kithara, desk):
     ran = kithara(*at.flags())
     assert ran.status == 2
     assert "calls failed; run the same command again" in ran.err.splitlines()[-1]
-    assert not Path("run/report.json").exists()
     for _ in range(3):
         if (ran := kithara(*at.flags())).status == 0:
             break
     assert ran.status == 0, ran.err
+
+
+def test_failed_calls_leave_a_partial_report_until_the_study_is_whole(kithara, desk, monkeypatch):
+    at = desk("priors")
+    bad = generate(0, Sizes(40, 8, 40)).split("dev")[3].text
+    call = Client.call
+
+    async def failing(self: Client, request: ChatRequest, repeat: int = 0) -> Called:
+        if f"Input: {bad}\n" in request.messages[-1].content:
+            return Called(None, CallFailed("no"), 1, 0.0)
+        return await call(self, request, repeat)
+
+    monkeypatch.setattr(Client, "call", failing)
+    ran = kithara(*at.flags(), "--json")
+    assert ran.status == 2
+    assert "12 calls failed; run the same command again" in ran.err.splitlines()[-1]
+    report = msgspec.json.decode(Path("run/report.json").read_bytes(), type=StudyReport)
+    note = (
+        "Partial report of 7 of 8 items, those whose replies are all there: 12 jobs failed; run the same command again."
+    )
+    assert report.warnings[0] == note
+    assert report.scale.startswith("7 texts")
+    assert msgspec.convert(json.loads(ran.out)["report"], StudyReport) == report
+    assert note in Path("run/report.md").read_text()
+    assert note in Path("run/report.html").read_text()
+    monkeypatch.undo()
+    monkeypatch.chdir(at.folder)
+    assert kithara(*at.flags()).status == 0
+    assert "Partial" not in Path("run/report.html").read_text()
+    assert kithara(*at.flags(out="whole")).status == 0
+    assert report_files(Path("run")) == report_files(Path("whole"))
+
+
+SHARDS = ((), ("--shard", "0/2"), ("--shard", "1/2"))
+
+
+def test_a_cap_reached_in_mid_run_leaves_a_partial_report(kithara, desk):
+    Path("faults.toml").write_text("shares = {wrong_usage = 1.0}\n")
+    at = desk("bloomwise", "--faults", "faults.toml")
+    at.write("profile.toml", profile(at.simulated.url, more="concurrency = 1\n"))
+    at.write("prices.toml", "[models.simulated]\nprompt = 1.0\ncompletion = 0.0\n")
+    flags = at.flags(prices="prices.toml")
+    plan = json.loads(kithara(*flags, "--plan", "--json").out)
+    cap = 3 * plan["cost"]
+    at.write("study.toml", f"{BLOOMWISE}\n[limits]\ncost = {cap}\n")
+    ran = kithara(*flags, "--json")
+    assert ran.status == 2
+    assert "reached its limits; raise [limits] and run the same command again" in ran.err.splitlines()[-1]
+    outcome = json.loads(ran.out)["outcome"]
+    assert 0.8 * cap < outcome["cost"] <= cap
+    report = msgspec.json.decode(Path("run/report.json").read_bytes(), type=StudyReport)
+    items = int(report.warnings[0].removeprefix("Partial report of ").split()[0])
+    assert report.warnings[0].startswith(
+        f"Partial report of {items} of 6 items, those whose replies are all there; without self_consistency_matched: "
+    )
+    assert 1 <= items <= 5
+    assert f"{items} of generated" in report.scale
+    assert report.cost is not None
+    assert report.cost < outcome["cost"]
+    anew = kithara("study", "report", "run", "--json")
+    assert (anew.status, anew.err.count("\n")) == (2, 1)
+    again = msgspec.json.decode(anew.out, type=StudyReport)
+    assert again.warnings[0].startswith(f"Partial report of {items} of 6 items")
+    assert (again.tables, again.usage) == (report.tables, report.usage)
+    at.write("study.toml", BLOOMWISE)
+    assert kithara(*flags).status == 0
+    assert kithara(*at.flags(prices="prices.toml", out="whole")).status == 0
+    assert report_files(Path("run")) == report_files(Path("whole"))
+
+
+def test_a_shard_has_its_share_of_the_cap(kithara, desk):
+    Path("faults.toml").write_text("shares = {wrong_usage = 1.0}\n")
+    at = desk("bloomwise", "--faults", "faults.toml")
+    at.write("prices.toml", "[models.simulated]\nprompt = 1.0\ncompletion = 0.0\n")
+    at.write("profile.toml", profile(at.simulated.url, more="concurrency = 1\n"))
+    flags = at.flags(prices="prices.toml")
+    costs = [json.loads(kithara(*flags, *more, "--plan", "--json").out)["cost"] for more in SHARDS]
+    assert costs[0] == pytest.approx(sum(costs[1:]))
+    assert min(costs[1:]) > 0
+    at.write("study.toml", f"{BLOOMWISE}\n[limits]\ncost = {2 * min(costs[1:]) - 1e-9}\n")
+    for more in SHARDS[1:]:
+        refused(kithara(*flags, *more), f"shard {more[1]} may cost", "its share (1/2) of the limit")
+    cap = 2.5 * max(costs[1:])
+    at.write("study.toml", f"{BLOOMWISE}\n[limits]\ncost = {cap}\n")
+    spent = 0.0
+    for i, more in enumerate(SHARDS[1:]):
+        ran = kithara(*at.flags(prices="prices.toml", out=f"part{i}"), *more, "--json")
+        assert ran.status == 2
+        assert "reached its limits" in ran.err.splitlines()[-1]
+        assert not Path(f"part{i}/report.json").exists()
+        spent += json.loads(ran.out)["outcome"]["cost"]
+    assert 0.5 * cap < spent <= cap
 
 
 def journal_rows() -> int:

@@ -16,9 +16,10 @@ from common.errors import OperatorError
 from contracts.llm import ChatRequest, Reply, Usage
 from contracts.studies import StudyReport, Table
 from llm_studies.bloomwise.config import Config, Items, Sampling
+from llm_studies.bloomwise.extract import same
 from llm_studies.bloomwise.ladder import Ladder
 from llm_studies.bloomwise.rules import Rule
-from llm_studies.bloomwise.study import BloomWise, make
+from llm_studies.bloomwise.study import BloomWise, chosen, make
 from llm_studies.llm.ask import Missing
 from llm_studies.simulate.ask import SimulatedAsk
 from llm_studies.simulate.config import Solver
@@ -209,6 +210,51 @@ async def test_programmes_are_run_and_their_failures_counted() -> None:
     assert levels["applying"]["accuracy, %"] == 100 - levels["applying"]["no answer, %"]
 
 
+async def test_rows_are_what_the_tables_count() -> None:
+    code = Ladder(mode="programme", levels=("applying", "analyzing"))
+    ladders = SMALL.ladders | {"code": code, "unlined": Ladder(levels=("applying", "analyzing"), line=False)}
+    config = msgspec.structs.replace(SMALL, ladders=ladders, methods=(*SMALL.methods, "pot"), repeat_control=3)
+    mind = solver(config, levels=P, none=0.2)
+
+    async def some_cut_off(request: ChatRequest, repeat: int = 0) -> Reply:
+        reply = await mind(request, repeat)
+        return msgspec.structs.replace(reply, finish="stop" if reply.usage.prompt_tokens % 4 else "length")
+
+    ask = Kept(some_cut_off)
+    report = await run(make(config, None), ask)
+    rows = [row async for row in make(config, None).rows(ask)]
+    keys = [(row.dataset, row.problem, row.method, row.level, row.repeat) for row in rows]
+    assert len(set(keys)) == len(keys) == 12 * (5 + 4 + 2 + 2 + 4 + len(config.methods)) + 2 * 3
+    problems = {one.id: one for one in chosen(config.data[0], None)}
+    assert all(row.right == same(row.answer, problems[row.problem].gold) for row in rows)
+    for name, shown in table(report, "methods-generated").items():
+        found = [row for row in rows if row.method == name and row.level is None]
+        assert [row.problem for row in found] == list(problems)
+        assert 100 * np.mean([row.right for row in found]) == pytest.approx(shown["accuracy, %"])
+        strict = [same(row.strict, problems[row.problem].gold) for row in found]
+        assert 100 * np.mean(strict) == pytest.approx(shown["strict, %"])
+        assert 100 * np.mean([row.finish == "length" for row in found]) == pytest.approx(shown["cut off, %"])
+        for kind in ("prompt", "completion"):
+            spent = np.mean([getattr(row.usage, f"{kind}_tokens") for row in found])
+            assert spent == pytest.approx(shown[f"{kind} tokens per problem"])
+    for name in ladders:
+        for level, shown in table(report, f"levels-{name}-generated").items():
+            found = [row for row in rows if (row.method, row.level) == (name, level)]
+            assert 100 * np.mean([row.right for row in found]) == pytest.approx(shown["accuracy, %"])
+            assert 100 * np.mean([row.answer is None for row in found]) == pytest.approx(shown["no answer, %"])
+            assert 100 * np.mean([row.finish == "length" for row in found]) == pytest.approx(shown["cut off, %"])
+    assert any(row.strict != row.answer for row in rows if row.method == "unlined")
+    written = b"\n".join(map(msgspec.json.encode, rows)).decode()
+    assert not any(one.question in written for one in problems.values()), "no text of a problem"
+
+
+async def test_rows_of_a_reply_never_given() -> None:
+    closed = solver(SMALL)
+    closed.closed = True
+    with pytest.raises(Missing):
+        _ = [row async for row in make(SMALL, None).rows(closed)]
+
+
 async def test_warnings_say_what_a_table_cannot() -> None:
     config = msgspec.structs.replace(SMALL, sampling=Sampling(temperature=0.0))
     warnings = (await run(make(config, None), solver(config, none=0.5))).warnings
@@ -231,6 +277,8 @@ def test_what_a_study_needs_of_a_server() -> None:
     [
         (Config(data=(Items(), Items(seed=1))), "twice"),
         (Config(ladders={"cot": Ladder()}), "name of a baseline"),
+        (Config(ladders={"repeat_control": Ladder()}), "name of a baseline"),
+        (Config(data=(Items(items=4),), repeat_control=5), "repeat_control asks for 5 problems"),
         (Config(ladders={"main": Ladder(levels="v9")}), "v9"),
         (Config(data=(Items(name="svamp"),)), "KITHARA_DATA"),
         (Config(ladder_file="/no/such/ladder.toml"), "ladder"),

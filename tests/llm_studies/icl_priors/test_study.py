@@ -12,10 +12,11 @@ import msgspec
 import numpy as np
 import pytest
 from msgspec.structs import replace
+from sklearn.metrics import f1_score
 
 from common.errors import OperatorError
 from contracts.llm import ChatRequest, Profile, Reply, Usage
-from contracts.studies import Limits, StudyReport, Table
+from contracts.studies import LabelPrediction, Limits, StudyReport, Table
 from llm_studies.icl_priors import study as study_module
 from llm_studies.icl_priors.conditions import first_runs, prompt_runs
 from llm_studies.icl_priors.config import Condition, Config, Data, Generated, Grid
@@ -95,8 +96,8 @@ async def test_the_report_needs_exactly_what_the_stages_asked() -> None:
     )
     assert {one.name for one in report.tables} == {
         "trivial", "similarity_js", "similarity_micro_f1", "similarity_macro_f1", "strength", "consistency",
-        "reinforcement", "annotators", "relations", "groups", "paired", "repeat", "statuses", "answered", "pull",
-        "pull_fit",
+        "reinforcement", "annotators", "annotator_labels", "relations", "groups", "paired", "repeat", "statuses",
+        "answered", "pull", "pull_fit",
     }  # fmt: skip
     assert await made(config()).report(journal.replay) == report, "the same replies give the same report"
 
@@ -179,6 +180,60 @@ async def test_similarities_are_those_of_the_predictions() -> None:
     assert rows["icl", "truth"][3] == pytest.approx(np.mean([micro(one, truth) for one in said.values()]))
     pairs = [micro(said[a], said[b]) for a, b in ((0, 1), (0, 2), (1, 2))]
     assert rows["icl", "icl"][3:6] == (pytest.approx(np.mean(pairs)), pytest.approx(np.std(pairs)), 3)
+
+
+async def test_gains_label_by_label_are_those_of_scikit_learn() -> None:
+    """Section 6, last lines: the posterior is each annotator's own, the prior one for all."""
+    study = made(config(Grid(conditions=("icl", "prior:distribution"), shots=(5, 15))))
+    journal = Journal(simulated())
+    shown = table(await carried_out(study, journal), "annotator_labels")
+    results = await study.results(journal.replay)
+    labels, rows = study.design.form.labels, {row[:2]: row[2:] for row in shown.rows}
+    assert list(rows) == [(name, label) for name in PEOPLE for label in labels]
+
+    def f1(condition: str, asked: str, truth: np.ndarray) -> np.ndarray:
+        runs = [one.labels for one in results.of(condition, 15, asked)]
+        assert len(runs) == 3
+        return np.mean([f1_score(truth, run, average=None, zero_division=0) for run in runs], axis=0)
+
+    for name in PEOPLE:
+        truth = matrix(study.design.queries, name)
+        prior, post = f1("prior:distribution", "aggregate", truth), f1("icl", name, truth)
+        for i, label in enumerate(labels):
+            expected = (truth[:, i].sum(), prior[i], post[i], post[i] - prior[i])
+            assert rows[name, label] == pytest.approx(expected, abs=1e-12), (name, label)
+    assert any(row[-1] for row in rows.values())
+
+
+async def test_a_study_of_one_annotator_has_no_table_of_annotators() -> None:
+    settings = replace(config(Grid(shots=(5,))), data=Data(generated=SMALL))
+    found = {one.name for one in (await carried_out(made(settings), Journal(simulated()))).tables}
+    assert not found & {"annotators", "annotator_labels", "paired"}
+
+
+async def test_rows_are_the_predictions_that_the_report_is_made_of() -> None:
+    study, journal = made(config()), Journal(simulated())
+    await carried_out(study, journal)
+    rows = [row async for row in study.rows(journal.replay)]
+    assert len({(r.item, r.annotator, r.condition, r.shots, r.seed, r.label_seed) for r in rows}) == len(rows)
+    assert rows == [row async for row in made(config()).rows(journal.replay)], "always in the same order"
+    labels, queries = study.design.form.labels, [item.id for item in study.design.queries]
+    by_run: dict[tuple[object, ...], dict[str, LabelPrediction]] = {}
+    for row in rows:
+        run = (row.condition, row.annotator, row.shots, row.seed, row.label_seed)
+        by_run.setdefault(run, {})[row.item] = row
+    outcomes = (await study.results(journal.replay)).outcomes
+    assert set(by_run) == {one.run[:5] for one in outcomes}
+    for one in outcomes:
+        found = [by_run[one.run[:5]][item] for item in queries]
+        assert [row.status for row in found] == list(one.statuses)
+        assert [[label in row.labels for label in labels] for row in found] == one.labels.tolist()
+    own = {row.item for row in rows if row.condition == "prior:own"}
+    assert own == {*queries, *(item.id for item in study.design.shown)}
+    paid = {(row.usage.prompt_tokens, row.usage.completion_tokens) for row in rows}
+    assert paid == {(one.usage.prompt_tokens, one.usage.completion_tokens) for one in journal.kept.values()}
+    written = b"\n".join(map(msgspec.json.encode, rows)).decode()
+    assert not any(item.text in written for item in study.design.corpus.items), "no text of an item"
 
 
 async def test_replies_without_an_answer_are_counted_and_warned_of() -> None:

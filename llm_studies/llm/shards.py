@@ -1,0 +1,26 @@
+"""A study in parts: which jobs a shard does, and what it may spend."""
+
+import hashlib
+
+from msgspec.structs import replace
+
+from contracts.studies import Limits
+from llm_studies.llm.study import Job
+
+Shard = tuple[int, int]
+"""Part ``i`` of ``n``, from 0."""
+
+WHOLE: Shard = (0, 1)
+
+
+def in_shard(job: Job, shard: Shard) -> bool:
+    """Whether part ``i`` of ``n`` does the job: by the digest of its name, so that no part knows of another."""
+    return int.from_bytes(hashlib.sha256(job.id.encode()).digest()[:8], "big") % shard[1] == shard[0]
+
+
+def share(limits: Limits, shard: Shard) -> Limits:
+    """What one part may spend, so that all of them together keep to the limits although none knows of another: an
+    equal part of the cost, and of the calls, of which the first parts have one more where they do not divide."""
+    index, count = shard
+    calls = None if limits.calls is None else limits.calls // count + (index < limits.calls % count)
+    return replace(limits, cost=None if limits.cost is None else limits.cost / count, calls=calls)
