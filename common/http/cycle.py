@@ -1,5 +1,6 @@
 """uvicorn's request-response cycle, counted by the gate, with an answer that leaves in one system call."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
@@ -43,19 +44,29 @@ class Cycle(RequestResponseCycle):
             return
         if (start := self.held) is not None:
             self.held = None
-            if not message.get("more_body") and self._whole(start, message.get("body", b"")):
+            if not message.get("more_body") and self._write(
+                start["status"], start.get("headers", ()), message.get("body", b"")
+            ):
                 return
             self.response_started = False
             await super().send(start)
         await super().send(message)
 
-    def _whole(self, start: Any, body: bytes) -> bool:
+    def whole(self, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> bool:
+        """Write a whole answer, to anything but HEAD; False when nothing was written and ``send`` has to do it."""
+        if self.response_started:
+            return False
+        self.response_started, self.waiting_for_100_continue = True, False
+        self.response_started = self._write(status, headers, body)
+        return self.response_started
+
+    def _write(self, status: int, given: Iterable[tuple[bytes, bytes]], body: bytes) -> bool:
         """Write the answer if it needs nothing else of uvicorn."""
         if self.flow.write_paused or self.disconnected or not self.keep_alive:
             return False
-        sized = start["status"] in _WITHOUT_BODY
-        parts = [STATUS_LINE[start["status"]]]
-        headers = [*self.default_headers, *start.get("headers", ())]
+        sized = status in _WITHOUT_BODY
+        parts = [STATUS_LINE[status]]
+        headers = [*self.default_headers, *given]
         for name, value in headers:
             if name == b"content-length":
                 sized = int(value) == len(body)

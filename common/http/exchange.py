@@ -4,7 +4,7 @@ import itertools
 import re
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
 from common.errors import Invalid
@@ -12,6 +12,8 @@ from common.runtime.base import Call
 from contracts.problem import FieldError
 
 KEY = "kithara.exchange"
+WHOLE = "kithara.whole"
+"""Of a scope: writes a whole answer at once, see ``Cycle.whole``; absent where the server is another."""
 BODY = "kithara.body"
 """Of a scope: the whole body, where it had come before the answer was begun and nobody need wait for it."""
 REQUEST_ID_PATTERN = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
@@ -42,6 +44,7 @@ class Exchange:
     __slots__ = (
         "_head",
         "_send",
+        "_whole",
         "call",
         "closing",
         "fault",
@@ -79,6 +82,7 @@ class Exchange:
         """Ask the caller to open a new connection for the next request: this process is going down."""
         self.task: Cancellable | None = None
         self._send = send
+        self._whole: Callable[[int, list[tuple[bytes, bytes]], bytes], bool] | None = scope.pop(WHOLE, None)
         self._head = scope["method"] == "HEAD"
 
     async def send(self, message: Any) -> None:
@@ -89,6 +93,15 @@ class Exchange:
         elif self._head:
             message = {**message, "body": b""}
         await self._send(message)
+
+    async def answer(self, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> None:
+        """A whole answer; its length is added. In one step where the server offers that: two messages cost more."""
+        sized = [*headers, (b"content-length", b"%d" % len(body))]
+        if self._whole is not None and not self._head and self._whole(status, [*sized, *self._own_headers()], body):
+            self.status = status
+            return
+        await self.send({"type": "http.response.start", "status": status, "headers": sized})
+        await self.send({"type": "http.response.body", "body": body})
 
     def _own_headers(self) -> list[tuple[bytes, bytes]]:
         t = self.call.timing

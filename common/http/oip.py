@@ -58,7 +58,7 @@ class OpenInference:
         if method == route.method:
             await route.handler(self, ref, ex, receive)
         elif method == "OPTIONS":
-            await _answer(ex, 204, [(b"allow", f"OPTIONS, {route.method}".encode())], b"")
+            await ex.answer(204, [(b"allow", f"OPTIONS, {route.method}".encode())], b"")
         else:
             raise MethodNotAllowedException(headers={"Allow": f"OPTIONS, {route.method}"})
 
@@ -82,7 +82,7 @@ class OpenInference:
         if answer.json_length is not None:
             length = str(answer.json_length).encode()
             headers = [(b"content-type", b"application/octet-stream"), (oip_codec.HEADER_LENGTH, length)]
-        await _answer(ex, 200, headers, answer.body)
+        await ex.answer(200, headers, answer.body)
 
     async def server(self, _ref: str, ex: Exchange, _receive: Any) -> None:
         """Name, version, extensions."""
@@ -172,13 +172,7 @@ def is_inference(path: str) -> bool:
 
 
 async def _json(ex: Exchange, body: Any, status: int = 200) -> None:
-    await _answer(ex, status, JSON_HEADERS, _encode(body))
-
-
-async def _answer(ex: Exchange, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
-    length = (b"content-length", str(len(body)).encode())
-    await ex.send({"type": "http.response.start", "status": status, "headers": [*headers, length]})
-    await ex.send({"type": "http.response.body", "body": body})
+    await ex.answer(status, JSON_HEADERS, _encode(body))
 
 
 def _metadata(card: ModelCard) -> ModelMetadata:

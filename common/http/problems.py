@@ -77,10 +77,8 @@ async def send(error: Exception, ex: Exchange) -> None:
         reasons = "; ".join(f"{e.field}: {e.message}" for e in problem.errors) or problem.detail
         media, body = "application/json", _encode(OipError(error=reasons))
         status = 400 if status in _OIP_BAD_REQUEST else status
-    headers |= {"content-type": media, "content-length": str(len(body))}
     raw = [(name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()]
-    await ex.send({"type": "http.response.start", "status": status, "headers": raw})
-    await ex.send({"type": "http.response.body", "body": body})
+    await ex.answer(status, [*raw, (b"content-type", media.encode())], body)
 
 
 def is_oip(path: str) -> bool:

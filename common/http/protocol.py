@@ -14,7 +14,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from common.http.admission import BUSY, Gate
 from common.http.agenda import Agenda, eagerly
 from common.http.cycle import Cycle
-from common.http.exchange import BODY, KEY
+from common.http.exchange import BODY, KEY, WHOLE
 from common.http.oip import is_inference
 from common.http.refusals import plain_inference, plain_refusal, refusal
 from common.http.shell import QUIET, App
@@ -127,6 +127,7 @@ class Protocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         ours = Cycle.of(cycle, self._gate)
+        cycle.scope[WHOLE] = ours.whole  # type: ignore[typeddict-unknown-key]
         self._gate.taken += 1
         if is_inference(cycle.scope["path"]):
             self._agenda.add(partial(self._begin, ours, app))

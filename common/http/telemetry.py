@@ -9,7 +9,7 @@ import sys
 from bisect import bisect_left
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector, generate_latest
@@ -65,8 +65,8 @@ class Telemetry(Collector):
     def __init__(self, gate: Gate, models: Models, access_log: bool) -> None:
         self._gate, self._models = gate, models
         self._series: dict[Labels, Series] = {}
-        self._lines: list[bytes] | None = [] if access_log else None
-        self._encode = msgspec.json.Encoder().encode
+        self._lines: list[AccessLine] | None = [] if access_log else None
+        self._encoder = msgspec.json.Encoder()
         self._flusher: asyncio.TimerHandle | None = None
         self._refused_logged: dict[str, int] = {}
         self._registry = CollectorRegistry()
@@ -102,7 +102,7 @@ class Telemetry(Collector):
             ms=round(seconds * 1e3, 3),
             client=client[0] if client else "",
         )
-        self._lines.append(self._encode(line))
+        self._lines.append(line)
         self.flush_soon()
 
     def flush_soon(self) -> None:
@@ -117,16 +117,16 @@ class Telemetry(Collector):
         if self._flusher is not None:
             self._flusher.cancel()
             self._flusher = None
-        lines = list(self._lines or ())
+        lines: list[Any] = list(self._lines or ())
         for reason, count in self._gate.refused.items():
             if new := count - self._refused_logged.get(reason, 0):
                 event = {"event": "refused", "level": "warning", "time": datetime.now(UTC), "reason": reason, "n": new}
-                lines.append(self._encode(event))
+                lines.append(event)
                 self._refused_logged[reason] = count
         if self._lines:
             self._lines.clear()
         if lines:
-            sys.stderr.buffer.write(b"\n".join(lines) + b"\n")
+            sys.stderr.buffer.write(self._encoder.encode_lines(lines))
             sys.stderr.buffer.flush()
 
     def render(self) -> bytes:

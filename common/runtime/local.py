@@ -2,7 +2,9 @@
 
 import asyncio
 import time
+from collections.abc import Coroutine
 from concurrent.futures import Executor, ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 
@@ -35,11 +37,12 @@ class LocalEngine:
         self._inlined = self._inlined_rows = self._late = 0
         self._closed = False
 
-    async def infer(self, inputs: Arrays, call: Call) -> dict[str, np.ndarray]:
+    def infer(self, inputs: Arrays, call: Call) -> Coroutine[Any, Any, dict[str, np.ndarray]]:
         """See ``Engine.infer``."""
         load = self._layout.size(inputs).load
-        if load.cost > self._inline:
-            return await self._batcher.infer(inputs, call)
+        return self._batcher.infer(inputs, call) if load.cost > self._inline else self._at_once(inputs, call, load.rows)
+
+    async def _at_once(self, inputs: Arrays, call: Call, rows: int) -> dict[str, np.ndarray]:
         started = time.monotonic()
         if self._closed:
             raise NotReady(f"{self._label} is closed; ask again")
@@ -52,7 +55,7 @@ class LocalEngine:
             raise BackendFault(f"{self._label} failed on this input: {error}") from error
         call.timing.infer = time.monotonic() - started
         self._inlined += 1
-        self._inlined_rows += load.rows
+        self._inlined_rows += rows
         return outputs
 
     def stats(self) -> Stats:

@@ -306,6 +306,25 @@ async def test_one_write_and_the_bytes_that_uvicorn_writes(start, bodies, method
     assert len([data for data in ours.written if data]) == writes
 
 
+async def test_a_whole_answer_is_the_bytes_of_its_two_messages() -> None:
+    headers, ours, theirs = [(b"x", b"y"), (b"content-length", b"2")], Transport(), Transport()
+    assert cycle(ours).whole(200, headers, b"ab")
+    await respond(cycle(theirs), {"status": 200, "headers": headers}, b"ab")
+    assert ours.written == theirs.written
+
+
+@pytest.mark.parametrize(
+    "headers", [[(b"connection", b"close"), (b"content-length", b"2")], [(b"content-length", b"3")]]
+)
+async def test_what_cannot_be_written_whole_is_left_to_send(headers: list[tuple[bytes, bytes]]) -> None:
+    transport = Transport()
+    one = cycle(transport)
+    assert not one.whole(200, headers, b"ab")
+    assert not transport.written
+    assert not one.response_started
+    assert not cycle(transport, keep_alive=False).whole(200, [(b"content-length", b"2")], b"ab")
+
+
 @pytest.mark.parametrize("value", [b"a\r\nx: y", b"a\nx: y", b"a\rb"])
 async def test_a_header_cannot_forge_another(value: bytes) -> None:
     transport = Transport()
