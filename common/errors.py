@@ -18,7 +18,7 @@ KitharaError
 `-- OperatorError       a command, a file or a setting is wrong   (command line: one line, exit status 2)
 """
 
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from contracts.problem import FieldError
 
@@ -60,6 +60,11 @@ class Unsupported(Rejected):
 
 class Invalid(Rejected):
     status, slug, title = 422, "invalid", "A field is wrong"
+
+    @classmethod
+    def field(cls, name: str, message: str) -> Self:
+        """For one field: ``message`` says what is wrong with it and what is right."""
+        return cls(f"{name}: {message}", errors=(FieldError(field=name, message=message),))
 
 
 class TooMany(Rejected):

@@ -5,20 +5,7 @@ import msgspec
 from contracts._base import Record
 from contracts.claims import ClaimResult, ClaimRow, ClaimsReport
 from contracts.llm import Usage
-from contracts.llm_studies import (
-    Demonstration,
-    FitCheck,
-    LevelAnswer,
-    PriorsClassifyRequest,
-    PriorsClassifyResponse,
-    PullEstimate,
-    PullRequest,
-    PullResponse,
-    Similarity,
-    SolveRequest,
-    SolveResponse,
-    TrivialLevel,
-)
+from contracts.llm_studies import LevelAnswer, SolveRequest, SolveResponse
 from contracts.models import (
     DataSource,
     ImageInput,
@@ -32,6 +19,17 @@ from contracts.models import (
     ModelStatus,
     ModelSummary,
     Readiness,
+)
+from contracts.priors import (
+    Demonstration,
+    FitCheck,
+    PriorsClassifyRequest,
+    PriorsClassifyResponse,
+    PullEstimate,
+    PullRequest,
+    PullResponse,
+    Similarity,
+    TrivialLevel,
 )
 from contracts.problem import PROBLEM_TYPE_PREFIX, FieldError, Problem
 from contracts.runs import RunManifest

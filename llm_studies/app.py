@@ -9,15 +9,8 @@ from common.http.events import STREAMS, Emit, EventStream
 from common.http.exchange import exchange
 from common.runtime.models import Models
 from common.settings import Settings
-from contracts.llm_studies import (
-    LevelAnswer,
-    PriorsClassifyRequest,
-    PriorsClassifyResponse,
-    PullRequest,
-    PullResponse,
-    SolveRequest,
-    SolveResponse,
-)
+from contracts.llm_studies import LevelAnswer, SolveRequest, SolveResponse
+from contracts.priors import PriorsClassifyRequest, PriorsClassifyResponse, PullRequest, PullResponse
 from llm_studies.service.priors import PriorsClassifier
 from llm_studies.service.pull import PullEstimator
 from llm_studies.service.solve import Solver
@@ -71,4 +64,4 @@ def routes(models: Models, settings: Settings) -> Domain:
         return await estimator.estimate(await predictions.read(request), exchange(request).call)
 
     router = Router("/v1/llm", route_handlers=[solve, classify_priors, pull], tags=["language models"])
-    return Domain(router, (upstream, solver))
+    return Domain(router, (upstream, solver, estimator))

@@ -13,7 +13,6 @@ from common.runtime.base import Call
 from common.runtime.local import LocalBackend
 from common.runtime.models import Models
 from contracts.models import ImageInput, ModelCard
-from contracts.problem import FieldError
 from contracts.vision_nlp import ClassifyOptions, ClassifyResponse, LabelScore
 from vision_nlp.features import open_image, to_input
 
@@ -33,9 +32,9 @@ class Classifier:
         """Raises what ``features.open_image`` and ``Models.infer`` raise, and Invalid for a model of another task."""
         card = self._models.served(options.model).card
         if card.image is None:
-            raise Invalid(
-                f"{card.name!r} does not take pictures",
-                errors=(FieldError(field="model", message=f"task is {card.task}; GET /v1/models lists the others"),),
+            raise Invalid.field(
+                "model",
+                f"{card.name!r} does not take pictures, its task is {card.task}; GET /v1/models lists the others",
             )
         started = time.perf_counter()
         pixels = await self._decode(picture, card.image, options.invert)

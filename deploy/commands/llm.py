@@ -11,6 +11,7 @@ from tyro import conf
 from common.errors import OperatorError
 from common.registry import cards
 from common.system import system
+from common.toml import read_file
 from contracts.llm import Honoured, Profile
 from deploy.commands import configs
 from deploy.commands.base import DATA, Answer, Command, Reporting, data_root, existing
@@ -85,7 +86,7 @@ class Probe(Reporting):
     """Where the record is written too. Default: nowhere."""
 
     def answer(self) -> Answer:
-        profile = configs.read_file(self.profile, Profile, "--profile")
+        profile = read_file(self.profile, Profile, "--profile")
         found = loop.run(_probed(profile))
         if self.out is not None:
             self.out.write_bytes(cards.render(found))
@@ -103,13 +104,13 @@ async def _probed(profile: Profile) -> Honoured:
 def _simulation(name: str) -> Any:
     from llm_studies.simulate.config import Simulation, packaged
 
-    return configs.read_file(packaged().get(name, Path(name)), Simulation, "--config")
+    return read_file(packaged().get(name, Path(name)), Simulation, "--config")
 
 
 def _faults(file: Path) -> Any:
     from llm_studies.simulate.config import Faults
 
-    return configs.read_file(file, Faults, "--faults")
+    return read_file(file, Faults, "--faults")
 
 
 def _key(variable: str | None) -> str:

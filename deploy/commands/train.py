@@ -12,6 +12,7 @@ from tyro import conf
 
 from common.errors import OperatorError
 from common.system import load, system, systems
+from common.toml import check
 from contracts._base import Record
 from deploy.commands import configs
 from deploy.commands.base import DATA, Answer, Reporting, data_root, existing, parse
@@ -70,7 +71,7 @@ class Train(Flags, Generic[C]):
         chosen = configs.read(known, str(folder / "config.toml") if folder else name or "tiny")
         defaults = Train(system=known.name, section=chosen, command=reproducible(args))
         read = parse(Train[load(known.config)], args, prog, default=defaults)
-        checked = configs.check(msgspec.to_builtins(read.section), type(chosen), "flag")
+        checked = check(msgspec.to_builtins(read.section), type(chosen), "flag")
         return cast(Self, replace(read, section=checked))
 
     def answer(self) -> Answer:

@@ -10,7 +10,7 @@ from itertools import chain
 from common.errors import OperatorError
 from common.settings import PREFIX, load
 from deploy.k8s.cluster import COMPONENT, Cluster, Facts, Object, Pod, environment, volume_sources
-from deploy.k8s.language_models import language_model, shards
+from deploy.k8s.language_models import conclusion, language_model, names, shards
 
 TRITON_PATHS = frozenset({"/v2/health/live", "/v2/health/ready", "/metrics"})
 PROBES = ("startupProbe", "livenessProbe", "readinessProbe")
@@ -22,7 +22,7 @@ def problems(objects: Sequence[Object], facts: Facts) -> list[str]:
 
 
 def study_problems(objects: Sequence[Object], facts: Facts) -> list[str]:
-    """The same for the Jobs of a study, which stand beside an overlay and serve nothing."""
+    """The same for the Jobs of a study, which serve nothing, with the network policies of the overlay beside them."""
     return _breaches(objects, facts, STUDY_RULES)
 
 
@@ -276,7 +276,7 @@ def triton(cluster: Cluster, facts: Facts) -> Iterator[str]:
 
 Rule = Callable[[Cluster, Facts], Iterator[str]]
 RULES: tuple[Rule, ...] = (
-    selectors, ports, probes, scraping, references, settings, language_model, scaling, hardening, images, routing,
-    triton,
+    selectors, ports, probes, scraping, references, settings, language_model, names, scaling, hardening, images,
+    routing, triton,
 )  # fmt: skip
-STUDY_RULES: tuple[Rule, ...] = (references, shards, hardening, images)
+STUDY_RULES: tuple[Rule, ...] = (references, shards, conclusion, names, hardening, images)

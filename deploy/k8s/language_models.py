@@ -1,7 +1,7 @@
 """Rules for whoever asks a language model: the service that does, and the Jobs of a study."""
 
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 
 import msgspec
@@ -27,14 +27,35 @@ def language_model(cluster: Cluster, _: Facts) -> Iterator[str]:
         secrets = {one["name"] for one in pod.main.get("env", []) if "secretKeyRef" in one.get("valueFrom", {})}
         if profile.api_key_env and profile.api_key_env not in secrets:
             yield f"{pod.name}: its profile wants {profile.api_key_env}, which comes from no Secret"
-        policies = [one["spec"] for one in cluster.of("NetworkPolicy") if _outward(one["spec"])]
-        if not any(one["podSelector"]["matchLabels"].items() <= pod.labels.items() for one in policies):
-            yield f"{pod.name}: no NetworkPolicy lets it reach a language model"
+        yield from _closed(cluster, pod)
 
 
-def _outward(spec: Object) -> bool:
-    """Whether a policy lets pods out to addresses beyond the cluster."""
-    return any("ipBlock" in peer for rule in spec.get("egress", []) for peer in rule.get("to", []))
+def names(cluster: Cluster, _: Facts) -> Iterator[str]:
+    """A pod that may go out to anything may also look up its name; policies add up, the default lets nothing out."""
+    for pod in (*cluster.pods, *cluster.workers):
+        rules = _ways_out(cluster, pod)
+        if rules and not any(_leads_to_names(rule) for rule in rules):
+            yield f"{pod.name}: may go out but cannot resolve a name; let it reach kube-dns, port 53 of UDP and TCP"
+
+
+def _closed(cluster: Cluster, pod: Pod) -> Iterator[str]:
+    """A language model may be anywhere: the way there leads to addresses beyond the cluster."""
+    peers = [peer for rule in _ways_out(cluster, pod) for peer in rule.get("to", [])]
+    if not any("ipBlock" in peer for peer in peers):
+        yield f"{pod.name}: no NetworkPolicy lets it reach a language model"
+
+
+def _ways_out(cluster: Cluster, pod: Pod) -> list[Object]:
+    """Every rule that lets a pod out."""
+    policies = [one["spec"] for one in cluster.of("NetworkPolicy")]
+    mine = [one for one in policies if one["podSelector"].get("matchLabels", {}).items() <= pod.labels.items()]
+    return [rule for one in mine for rule in one.get("egress", [])]
+
+
+def _leads_to_names(rule: Object) -> bool:
+    servers = [peer.get("podSelector", {}).get("matchLabels", {}).get("k8s-app") for peer in rule.get("to", [])]
+    ports = {(port["port"], port.get("protocol", "TCP")) for port in rule.get("ports", [])}
+    return "kube-dns" in servers and ports >= {(53, "UDP"), (53, "TCP")}
 
 
 def _mounted(cluster: Cluster, pod: Pod, path: str) -> str:
@@ -68,3 +89,42 @@ def shards(cluster: Cluster, facts: Facts) -> Iterator[str]:
             found = cluster.named("PersistentVolumeClaim", claim)
             if found and spec.get("parallelism", 1) > 1 and found["spec"]["accessModes"] != ["ReadWriteMany"]:
                 yield f"Job {pod.name}: several nodes cannot write to {claim}; make it ReadWriteMany"
+
+
+def conclusion(cluster: Cluster, _: Facts) -> Iterator[str]:
+    """A study's later stages need the replies of all shards: one more Job runs it whole over them, and so writes the
+    report. It asks, so it has the shards' way out, their key and their study."""
+    for job, pod in zip(cluster.of("Job"), cluster.workers, strict=True):
+        yield from _closed(cluster, pod)
+        if job["spec"].get("completionMode") != "Indexed":
+            continue
+        wanted = {arg.replace(INDEX, str(at)) for arg in _out(pod) for at in range(job["spec"]["completions"])}
+        last = [one for one in cluster.workers if one is not pod and wanted <= _reused(one)]
+        if not last:
+            yield f"Job {pod.name}: no Job takes over its shards (--reuse), so no report is ever written"
+        for one in last:
+            yield from _concludes(pod, one)
+
+
+def _concludes(shards: Pod, last: Pod) -> Iterator[str]:
+    if last.main["command"] != shards.main["command"] or any(arg.startswith("--shard") for arg in last.main["args"]):
+        yield f"Job {last.name}: does not run the whole study, so it writes no report; {shards.main['command']} does"
+    for part in ("env", "volumeMounts"):
+        if last.main.get(part) != shards.main.get(part):
+            yield f"Job {last.name}: {part} is not that of {shards.name}, whose study it ends"
+    if _config(last) != _config(shards):
+        yield f"Job {last.name}: --config is not that of {shards.name}"
+
+
+def _out(pod: Pod) -> list[str]:
+    return [arg.removeprefix("--out=") for arg in pod.main["args"] if arg.startswith("--out=")]
+
+
+def _config(pod: Pod) -> list[str]:
+    return [arg for arg in pod.main["args"] if arg.startswith("--config=")]
+
+
+def _reused(pod: Pod) -> set[str]:
+    """Run folders after ``--reuse``."""
+    args: Sequence[str] = pod.main["args"]
+    return set(args[args.index("--reuse") + 1 :]) if "--reuse" in args else set()

@@ -13,6 +13,8 @@ from contracts.models import Interval
 from llm_studies.icl_priors.similarity import item_parts, measures
 
 ROUNDS = 10_000
+CHUNK = 1_000_000
+"""Draws at a time: they take 20 bytes each while they are counted, and the counts 4."""
 
 
 def item_weights(items: int, rounds: int = ROUNDS, *, seed: int = 0) -> np.ndarray:
@@ -20,9 +22,13 @@ def item_weights(items: int, rounds: int = ROUNDS, *, seed: int = 0) -> np.ndarr
 
     Drawn once and handed to every condition.
     """
-    drawn = np.random.default_rng(seed).integers(items, size=(rounds, items), dtype=np.int32)
-    cells = drawn + items * np.arange(rounds)[:, None]
-    return np.bincount(cells.ravel(), minlength=rounds * items).reshape(rounds, items).astype(np.float32)
+    rng, weights = np.random.default_rng(seed), np.empty((rounds, items), np.float32)
+    step = max(1, CHUNK // items)
+    for start in range(0, rounds, step):  # one stream of draws, whatever the step
+        part = weights[start : start + step]
+        cells = rng.integers(items, size=part.shape, dtype=np.int32) + items * np.arange(len(part))[:, None]
+        part[:] = np.bincount(cells.ravel(), minlength=part.size).reshape(part.shape)
+    return weights
 
 
 def paired_rounds(left: Sequence[np.ndarray], right: Sequence[np.ndarray], weights: np.ndarray) -> np.ndarray:

@@ -14,7 +14,6 @@ from common.runtime.base import Arrays, Call
 from common.runtime.local import LocalBackend
 from common.runtime.models import Models
 from contracts.models import ModelCard
-from contracts.problem import FieldError
 from contracts.reference import ReferenceAnswer, ReferenceAnswers
 
 MODEL = "emotions-reference"
@@ -31,11 +30,11 @@ def tokens(tokenizer: Tokenizer, text: str, longest: int, field: str = "text") -
     Raises Invalid for a text without a token (white space and control characters alone) or over MOST_CHARACTERS.
     """
     if len(text) > MOST_CHARACTERS:
-        raise _invalid(field, f"has {len(text)} characters, at most {MOST_CHARACTERS} are taken")
+        raise Invalid.field(field, f"has {len(text)} characters, at most {MOST_CHARACTERS} are taken")
     # A lone surrogate is legal in a str and in JSON, but in no UTF-8 that the tokenizer takes.
     ids = tokenizer.encode(text.encode("utf-8", "replace").decode(), add_special_tokens=False).ids[:longest]
     if not ids:
-        raise _invalid(field, "is empty; send at least one word")
+        raise Invalid.field(field, "is empty; send at least one word")
     return ids
 
 
@@ -88,8 +87,7 @@ class Reference:
         served = self._models.served(model)
         spec = served.card.text
         if spec is None:
-            message = f"task is {served.card.task}; GET /v1/models lists the others"
-            raise _invalid("model", message)
+            raise Invalid.field("model", f"task is {served.card.task}; GET /v1/models lists the others")
         path = served.folder / spec.tokenizer
         return pad([tokens(_published_tokenizer(path, served.card.files[spec.tokenizer]), text, spec.max_tokens)])
 
@@ -125,7 +123,3 @@ async def _predict(file: Path, lines: list[str], root: Path, model: str) -> Refe
         return ReferenceAnswers(model=name, version=number, answers=tuple(answers))
     finally:
         await served.stop(drain=0.0)
-
-
-def _invalid(field: str, message: str) -> Invalid:
-    return Invalid(f"{field} {message}", errors=(FieldError(field=field, message=message),))

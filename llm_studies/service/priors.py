@@ -1,14 +1,14 @@
 """``POST /v1/llm/priors/classify``: one text under a prior, a posterior, or the supervised reference."""
 
 import time
+import unicodedata
 from collections.abc import Iterator
 
 from common.errors import Invalid
 from common.runtime.base import Call
 from common.runtime.models import Models
 from contracts.llm import ChatRequest
-from contracts.llm_studies import PriorsClassifyRequest, PriorsClassifyResponse
-from contracts.problem import FieldError
+from contracts.priors import PriorsClassifyRequest, PriorsClassifyResponse
 from llm_studies.icl_priors import prompts
 from llm_studies.icl_priors.demos import Demo, random_vector
 from llm_studies.icl_priors.draws import pick
@@ -22,6 +22,9 @@ TASK = "labels"
 """What the instruction calls the label set."""
 TOKENS, TOKENS_PER_LABEL, TOKENS_REASONING = 16, 8, 200
 """Largest number of new tokens: every name may be written, and with ``cot`` a sentence or two before."""
+LONGEST_NAME, BESIDE_LETTERS = 40, frozenset("-'\u2019/()&_ \u200c\u200d")
+"""What stands in the instruction is a name: letters and digits of any script and these (the last two join letters in
+Persian and Indic scripts), so no sentence and no line after it."""
 WITHOUT = frozenset({"zero", "supervised"})
 """Conditions that show no demonstrations."""
 
@@ -62,7 +65,7 @@ class PriorsClassifier:
         answer, card = await self._reference.classify(body.text, call)
         if unknown := [name for name in body.labels if name not in answer.probabilities]:
             known = ", ".join(answer.probabilities)
-            raise _invalid("labels", f"{MODEL} was not trained on {unknown[0]!r}; it knows {known}")
+            raise Invalid.field("labels", f"{MODEL} was not trained on {unknown[0]!r}; it knows {known}")
         return PriorsClassifyResponse(
             labels=tuple(name for name in body.labels if name in answer.labels),
             status="exact",
@@ -75,16 +78,25 @@ class PriorsClassifier:
 
 def check(body: PriorsClassifyRequest) -> None:
     """What no schema says. Raises Invalid that names the field."""
+    for field, name in [("header", body.header), *((f"labels[{at}]", name) for at, name in enumerate(body.labels))]:
+        if len(name) > LONGEST_NAME or not all(map(_in_a_name, name)):
+            allowed = "letters, digits, spaces and - ' / ( ) & _"
+            raise Invalid.field(field, f"is no name; use at most {LONGEST_NAME} {allowed}")
     if len({name.lower() for name in body.labels}) < len(body.labels):
-        raise _invalid("labels", "names must differ by more than case")
+        raise Invalid.field("labels", "names must differ by more than case")
     for at, demo in enumerate(body.demonstrations):
         where = f"demonstrations[{at}]"
         if outside := [name for name in demo.labels if name not in body.labels]:
-            raise _invalid(f"{where}.labels", f"{outside[0]!r} is not in the label set")
+            raise Invalid.field(f"{where}.labels", f"{outside[0]!r} is not in the label set")
         if body.condition == "cot" and demo.reasoning is None:
-            raise _invalid(f"{where}.reasoning", "condition cot needs the reasoning of every demonstration")
+            raise Invalid.field(f"{where}.reasoning", "condition cot needs the reasoning of every demonstration")
     if not body.demonstrations and body.condition not in WITHOUT:
-        raise _invalid("demonstrations", f"condition {body.condition} needs at least one")
+        raise Invalid.field("demonstrations", f"condition {body.condition} needs at least one")
+
+
+def _in_a_name(character: str) -> bool:
+    kind = unicodedata.category(character)  # L: letters, M: the marks that belong to them, Nd: digits
+    return kind[0] in "LM" or kind == "Nd" or character in BESIDE_LETTERS
 
 
 def request_of(body: PriorsClassifyRequest) -> ChatRequest:
@@ -110,7 +122,3 @@ def _vector(body: PriorsClassifyRequest, given: list[Vector], slot: int) -> Vect
             return pick(given, "distribution", body.seed, slot)
         case _:
             return given[slot]
-
-
-def _invalid(field: str, message: str) -> Invalid:
-    return Invalid(f"{field}: {message}", errors=(FieldError(field=field, message=message),))

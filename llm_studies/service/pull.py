@@ -3,14 +3,15 @@
 import asyncio
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import combinations, product
+from typing import Self
 
 import numpy as np
 
 from common.errors import Invalid
 from common.runtime.base import Call
-from contracts.llm_studies import FitCheck, PullEstimate, PullRequest, PullResponse, Similarity, TrivialLevel
-from contracts.problem import FieldError
+from contracts.priors import FitCheck, PullEstimate, PullRequest, PullResponse, Similarity, TrivialLevel
 from llm_studies.icl_priors.chance import trivial_levels
 from llm_studies.icl_priors.predictive import Check
 from llm_studies.icl_priors.pull import Estimate, estimate
@@ -18,12 +19,11 @@ from llm_studies.icl_priors.similarity import item_parts, measures
 
 WORK = 500_000
 """Bootstrap rounds x (labels + 1): what bounds the time, about 70 microseconds each."""
-TABLE = 12_000_000
-"""Numbers in the largest array, 8 bytes each."""
-INLINE = 2_000
-"""Work that is done before a thread would have started..."""
+TABLE = 4_000_000
+"""Numbers in the largest array of tables, 8 bytes each; the fit holds some eight of its size. The bootstrap's weights,
+items x rounds of 4 bytes, are at most 80 MB by the bounds of the fields. Two such answers fit the pod's 768 MiB."""
 THREADS = 2
-"""...and as many estimates at once, whatever the load: they are pure computation."""
+"""As many estimates at once, whatever the load: they are pure computation."""
 ASSUMPTION = (
     "Given the latent prior, whether a cell copies it does not depend on the truth, and the prior runs err "
     "independently of one another and of the posteriors; no data of this kind can test it."
@@ -31,18 +31,26 @@ ASSUMPTION = (
 
 
 class PullEstimator:
-    """Estimates beside the event loop."""
+    """Estimates beside the event loop. A resource of the application, for its threads.
+
+    The threads are its own: an estimate whose caller has left still runs to its end, and keeps its thread until then.
+    """
 
     def __init__(self) -> None:
-        self._threads = asyncio.Semaphore(THREADS)
+        self._threads = ThreadPoolExecutor(THREADS, "pull")
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await asyncio.to_thread(self._threads.shutdown, cancel_futures=True)
 
     async def estimate(self, body: PullRequest, call: Call) -> PullResponse:
         """Raises Invalid for matrices of different shapes, for more work than one answer may be, and for data that
         leave the pull open."""
         check(body)
         started = time.perf_counter()
-        async with self._threads:
-            answer = await asyncio.to_thread(pull, body, call.request_id)
+        answer = await asyncio.get_running_loop().run_in_executor(self._threads, pull, body, call.request_id)
         call.timing.infer += time.perf_counter() - started
         return answer
 
@@ -54,12 +62,12 @@ def check(body: PullRequest) -> None:
     runs += [(f"{name}[{at}]", run) for name in ("priors", "posteriors") for at, run in enumerate(getattr(body, name))]
     for field, run in runs:
         if len(run) != shape[0] or any(len(row) != shape[1] for row in run):
-            raise _invalid(field, f"is not {shape[0]} items x {shape[1]} labels as the first row of truth has it")
+            raise Invalid.field(field, f"is not {shape[0]} items x {shape[1]} labels as the first row of truth has it")
     if body.labels is not None and len(body.labels) != shape[1]:
-        raise _invalid("labels", f"names {len(body.labels)} of {shape[1]} columns")
+        raise Invalid.field("labels", f"names {len(body.labels)} of {shape[1]} columns")
     counts = 2 * (len(body.priors) + 1) * (len(body.posteriors) + 1) * (shape[1] + 1)
     if (body.rounds * (shape[1] + 1) > WORK) or counts * max(body.rounds, shape[0]) > TABLE:
-        raise _invalid("rounds", "items x labels x runs x rounds is more than one answer takes; send less of each")
+        raise Invalid.field("rounds", "items x labels x runs x rounds is more than one answer takes; send less of each")
 
 
 def pull(body: PullRequest, request_id: str) -> PullResponse:
@@ -99,7 +107,3 @@ def _similarities(truth: np.ndarray, priors: np.ndarray, posteriors: np.ndarray)
 def _similarity(pair: str, runs: Sequence[tuple[np.ndarray, np.ndarray]]) -> Similarity:
     means = np.mean([measures(item_parts(a, b).sum(0), len(a)) for a, b in runs], axis=0).tolist()
     return Similarity(pair=pair, js=means[0], micro_f1=means[1], macro_f1=means[2])  # type: ignore[arg-type]
-
-
-def _invalid(field: str, message: str) -> Invalid:
-    return Invalid(f"{field}: {message}", errors=(FieldError(field=field, message=message),))

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from common.errors import Invalid, NotReady
 from common.runtime.base import Call
 from contracts.llm_studies import LevelAnswer, SolveRequest, SolveResponse
-from contracts.problem import FieldError
 from llm_studies.bloomwise import prompts
 from llm_studies.bloomwise.attempt import Attempt, Case, Run
 from llm_studies.bloomwise.extract import options_of
@@ -69,10 +68,7 @@ class Solver:
         except Spent:
             spent = True
         if not levels:
-            raise Invalid(
-                "budget is spent before the first level has ended; allow more",
-                errors=(FieldError(field="budget", message="smaller than one level"),),
-            )
+            raise Invalid.field("budget", "is spent before the first level has ended; allow more")
         solution = settle(levels, ladder.rule)
         return SolveResponse(
             answer=solution.chosen.answer,

@@ -2,21 +2,22 @@
 
 import asyncio
 import os
-import tomllib
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Self
 
-import msgspec
 import structlog
 
 from common.errors import DeadlineExceeded, NotReady, OperatorError, QueueFull
 from common.runtime.base import Call
 from common.settings import Settings
+from common.toml import read_file
 from contracts.llm import ChatRequest, Price, Profile, Reply, Usage
 from llm_studies.llm import prices
-from llm_studies.llm.ask import Ask, CallFailed, UpstreamBusy
+from llm_studies.llm.ask import Ask, CallFailed, RequestRefused, Unreachable, UpstreamBusy
 
 _log: Any = structlog.get_logger("kithara.llm")
 
@@ -24,6 +25,18 @@ MISSING = NotReady(
     "no language model is configured: the operator starts the service with --llm PROFILE.toml (or KITHARA_LLM)",
     retry_after=None,
 )
+
+SAID: Mapping[type[Exception], str] = MappingProxyType(
+    {
+        OperatorError: "the language model refuses this service; tell its operator the request id",
+        Unreachable: "the language model cannot be reached; ask again later, or tell the operator the request id",
+        RequestRefused: "the language model refused the request; ask for less, or tell the operator the request id",
+        CallFailed: "the language model gave no complete answer; ask again later",
+        UpstreamBusy: "the language model is busy; ask again after the time in Retry-After",
+    }
+)
+"""What a caller is told of a failure. Where the model runs, and what its server says, is the operator's business: it
+goes to the log, under the request id."""
 
 
 class Upstream:
@@ -33,7 +46,7 @@ class Upstream:
     """
 
     def __init__(self, settings: Settings, env: Mapping[str, str] = os.environ) -> None:
-        self.profile = None if settings.llm is None else read_profile(Path(settings.llm))
+        self.profile = None if settings.llm is None else read_file(Path(settings.llm), Profile, "--llm")
         self._client: Any = None
         self._price: Price | None = None
         self.currency = ""
@@ -75,7 +88,7 @@ class Upstream:
         self._waiting += 1
         try:
             async with asyncio.timeout(max(0.0, call.remaining(most))):
-                yield self._ask
+                yield partial(self._ask, call.request_id)
         except TimeoutError:
             raise DeadlineExceeded(
                 "the language model did not finish within the deadline; allow more or ask less"
@@ -87,25 +100,13 @@ class Upstream:
         """In ``currency``; None without a price file."""
         return None if self._price is None else prices.cost(usage, self._price)
 
-    async def _ask(self, request: ChatRequest, repeat: int = 0) -> Reply:
+    async def _ask(self, request_id: str, request: ChatRequest, repeat: int = 0) -> Reply:
         try:
             async with self._turns:
                 return await self._client(request, repeat)
         except OperatorError as error:
-            _log.error("language model refuses this service", reason=error.detail)
-            raise CallFailed("the language model refuses this service; tell its operator the request id") from None
+            _log.error("language model refuses this service", reason=error.detail, request_id=request_id)
+            raise CallFailed(SAID[OperatorError]) from None
         except (CallFailed, UpstreamBusy) as error:
-            _log.warning("language model failed", reason=error.detail)
-            # Where the model runs is the operator's business.
-            detail = error.detail.replace(self.configured().base_url, "its server")
-            raise type(error)(detail, retry_after=error.retry_after) from None
-
-
-def read_profile(file: Path) -> Profile:
-    """Raises OperatorError that names the file, the field and the remedy."""
-    try:
-        return msgspec.convert(tomllib.loads(file.read_text(encoding="utf-8")), Profile)
-    except OSError as error:
-        raise OperatorError(f"--llm {file}: cannot be read ({error.strerror}); name a profile of a model") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError) as error:
-        raise OperatorError(f"--llm {file}: no profile of a model ({error}); correct it") from None
+            _log.warning("language model failed", reason=error.detail, request_id=request_id)
+            raise type(error)(SAID[type(error)], retry_after=error.retry_after) from None

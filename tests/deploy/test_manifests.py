@@ -3,6 +3,7 @@
 import asyncio
 import copy
 import json
+import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
@@ -106,8 +107,58 @@ def test_sound(overlay):
     assert problems(objects(overlay), facts()) == []
 
 
+def study() -> Objects:
+    """The Jobs, and the policies of the overlay that they stand beside."""
+    return [*objects(STUDY), *(one for one in objects("cpu") if one["kind"] == "NetworkPolicy")]
+
+
 def test_the_study_is_sound():
-    assert study_problems(objects(STUDY), facts()) == []
+    assert study_problems(study(), facts()) == []
+
+
+SMALL = """\
+methods = ["cot", "self_consistency_matched"]
+
+[bootstrap]
+rounds = 100
+
+[[data]]
+items = 6
+
+[profile]
+base_url = "URL"
+model = "simulated"
+"""
+
+
+@pytest.mark.parametrize("shards", [2, 4])
+def test_the_commands_of_the_study_lead_to_its_report(kithara, simulate, tmp_path, shards):
+    """Those of the manifests in the order of their Jobs, over a smaller study and fewer shards. The last pod is started
+    twice, as after a lost node; its report is that of a run in one piece."""
+    items = objects(STUDY)
+    file = tmp_path / "study" / "study.toml"
+    file.parent.mkdir()
+    file.write_text(SMALL.replace("URL", simulate("--kind", "solver").url))
+
+    def run(job: str, index: int = 0) -> None:
+        main = find_exactly(items, job)["spec"]["template"]["spec"]["containers"][0]
+        argv = [arg.replace("$(JOB_COMPLETION_INDEX)", str(index)) for arg in [*main["command"], *main["args"]]]
+        argv = [arg.replace("/8", f"/{shards}") if arg.startswith("--shard=") else arg for arg in argv]
+        argv = [arg for arg in argv if not (arg.startswith("/runs/study/") and int(arg[-1]) >= shards)]
+        program, *argv = [re.sub(r"^(--\w+=)?/(study|runs)/", rf"\g<1>{tmp_path}/\2/", arg) for arg in argv]
+        assert program == "kithara"
+        ran = kithara(*argv)
+        assert ran.status == 0, ran.err
+
+    for index in range(shards):
+        run("kithara-study", index)
+    assert not list(tmp_path.rglob("report.*"))
+    run("kithara-study-report")
+    run("kithara-study-report")
+    kithara("study", "bloomwise", f"--config={file}", f"--out={tmp_path}/whole")
+    for name in ("report.html", "report.json"):
+        assert (tmp_path / "runs" / "report" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    assert "self_consistency_matched" in (tmp_path / "whole" / "report.html").read_text()
 
 
 def test_only_the_gpu_overlay_asks_for_a_gpu():
@@ -125,6 +176,10 @@ Broken = Callable[[Objects], object]
 
 def find(items: Objects, kind: str, name: str) -> dict[str, Any]:
     return next(o for o in items if o["kind"] == kind and o["metadata"]["name"].startswith(name))
+
+
+def find_exactly(items: Objects, name: str) -> dict[str, Any]:
+    return next(o for o in items if o["kind"] == "Job" and o["metadata"]["name"] == name)
 
 
 def pod(items: Objects, name: str) -> dict[str, Any]:
@@ -257,6 +312,11 @@ BREAKS: list[tuple[str, Broken, str]] = [
         "wants OTHER_KEY, which comes from no Secret",
     ),
     (
+        "names",
+        lambda o: spec("NetworkPolicy", "kithara-api")(o)["egress"].pop(1),
+        "kithara-vision-nlp: may go out but cannot resolve a name",
+    ),
+    (
         "language_model",
         lambda o: pod(o, "kithara-llm")["metadata"]["labels"].pop("kithara/asks"),
         "no NetworkPolicy lets it reach a language model",
@@ -318,7 +378,19 @@ def test_every_rule_can_be_broken(rule, break_, expected):
 
 
 def job(items: Objects) -> dict[str, Any]:
-    return next(o for o in items if o["kind"] == "Job" and o["metadata"]["name"] == "kithara-study")["spec"]
+    return find_exactly(items, "kithara-study")["spec"]
+
+
+def last(items: Objects) -> dict[str, Any]:
+    return find_exactly(items, "kithara-study-report")["spec"]["template"]
+
+
+def reporter(items: Objects) -> dict[str, Any]:
+    return last(items)["spec"]["containers"][0]
+
+
+def egress(items: Objects) -> list[dict[str, Any]]:
+    return spec("NetworkPolicy", "kithara-language-models")(items)["egress"]
 
 
 def worker(items: Objects) -> dict[str, Any]:
@@ -343,6 +415,27 @@ STUDY_BREAKS: list[tuple[str, Broken, str]] = [
     ("shards", set_(spec("PersistentVolumeClaim"), accessModes=["ReadWriteOnce"]), "several nodes cannot write"),
     ("shards", lambda o: first(worker)(o)["args"].append("--no-such-flag"), "--no-such-flag"),
     ("shards", set_(first(worker), command=["kithara", "etude"]), "etude"),
+    ("conclusion", set_(reporter, args=["--out=/runs/report"]), "no Job takes over its shards"),
+    ("conclusion", lambda o: reporter(o)["args"].remove("/runs/study/5"), "no Job takes over its shards"),
+    (
+        "conclusion",
+        set_(
+            reporter,
+            command=["kithara", "study", "merge"],
+            args=["--out=/runs/report", "--reuse", *(f"/runs/study/{i}" for i in range(8))],
+        ),
+        "does not run the whole study",
+    ),
+    ("conclusion", lambda o: reporter(o)["args"].insert(0, "--shard=0/8"), "does not run the whole study"),
+    ("conclusion", lambda o: reporter(o)["args"].__setitem__(0, "--config=tiny"), "--config is not that of"),
+    ("conclusion", drop(reporter, "env"), "env is not that of kithara-study"),
+    (
+        "conclusion",
+        lambda o: last(o)["metadata"]["labels"].pop("kithara/asks"),
+        "kithara-study-report: no NetworkPolicy lets it reach a language model",
+    ),
+    ("names", lambda o: egress(o).pop(1), "kithara-study: may go out but cannot resolve a name"),
+    ("names", lambda o: egress(o)[1]["ports"].pop(0), "kithara-study-report: may go out but cannot resolve a name"),
     ("hardening", set_(lambda o: worker(o)["securityContext"], runAsUser=0), "may run as root"),
     ("images", set_(first(worker), image="kithara-api"), "no fixed tag"),
 ]
@@ -352,7 +445,7 @@ STUDY_BREAKS: list[tuple[str, Broken, str]] = [
     ("rule", "break_", "expected"), STUDY_BREAKS, ids=[f"{r}-{i}" for i, (r, _, _) in enumerate(STUDY_BREAKS)]
 )
 def test_every_rule_of_a_study_can_be_broken(rule, break_, expected):
-    items = copy.deepcopy(objects(STUDY))
+    items = copy.deepcopy(study())
     break_(items)
     found = study_problems(items, facts())
     assert any(expected in one for one in found), found

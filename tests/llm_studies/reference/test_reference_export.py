@@ -112,7 +112,7 @@ async def test_the_server_gives_the_labels_that_evaluation_counted(
         assert list(answer.labels) == on
 
 
-@pytest.mark.parametrize(("text", "message"), [(" \n", "text is empty"), ("a" * 8001, "at most 8000")])
+@pytest.mark.parametrize(("text", "message"), [(" \n", "text: is empty"), ("a" * 8001, "at most 8000")])
 async def test_a_bad_text_is_named(reference: Reference, text: str, message: str) -> None:
     with pytest.raises(Invalid, match=message):
         await reference.classify(text, Call(), MODEL)
@@ -122,7 +122,7 @@ async def test_a_model_that_takes_no_text_is_named() -> None:
     models = Models(Repository(SHIPPED), LocalBackend(threads=1, device="cpu"), names=["fff-digits"])
     await models.start()
     try:
-        with pytest.raises(Invalid, match="model task is image-classification"):
+        with pytest.raises(Invalid, match="model: task is image-classification"):
             await Reference(models).classify("calm", Call(), "fff-digits")
     finally:
         await models.stop(drain=0.0)
@@ -138,7 +138,7 @@ def test_predicts_a_file_line_by_line(opened: Trained, version: Version, tmp_pat
     for answer, row in zip(found.answers, opened.probabilities(items), strict=True):
         np.testing.assert_allclose(list(answer.probabilities.values()), row, atol=1e-5)
     file.write_text("calm\n\ncalm\n")
-    with pytest.raises(OperatorError, match=r"texts\.txt, line 2: text is empty"):
+    with pytest.raises(OperatorError, match=r"texts\.txt, line 2: text: is empty"):
         predict(file=file, models=root, model=MODEL)
     with pytest.raises(OperatorError, match=r"cannot read .*none\.txt"):
         predict(file=tmp_path / "none.txt", models=root, model=MODEL)

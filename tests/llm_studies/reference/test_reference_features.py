@@ -59,7 +59,7 @@ def test_the_file_is_the_tokenizer_and_learning_it_twice_gives_the_same(tokenize
 
 @pytest.mark.parametrize("text", ["", "   ", "\n\t", "\x00\x07"])
 def test_a_text_without_a_token_is_refused(tokenizer: Tokenizer, text: str) -> None:
-    with pytest.raises(Invalid, match="text is empty") as caught:
+    with pytest.raises(Invalid, match="text: is empty") as caught:
         tokens(tokenizer, text, 9)
     assert [error.field for error in caught.value.errors] == ["text"]
 

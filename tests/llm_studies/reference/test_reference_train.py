@@ -175,7 +175,7 @@ def test_what_the_operator_must_mend(trained: Path, opened: Trained, config: Con
     with pytest.raises(OperatorError, match=r"run\.json is missing"):
         evaluate(run=tmp_path, data=None)
     blank = opened.corpus.items[0]._replace(text=" ")
-    with pytest.raises(OperatorError, match=f"{blank.id} is empty"):
+    with pytest.raises(OperatorError, match=f"{blank.id}: is empty"):
         rows([blank], "aggregate", opened.tokenizer, 9, torch.device("cpu"))
     other = tmp_path / "other"
     other.mkdir()

@@ -1,16 +1,23 @@
 """``POST /v1/llm/priors/pull`` over the whole suite; no language model is there."""
 
+import asyncio
+import subprocess
+import sys
+import threading
+
 import httpx
 import msgspec
 import numpy as np
 import pytest
 from sklearn.metrics import f1_score, jaccard_score
 
+from common.runtime.base import Call
 from common.settings import Settings
-from contracts.llm_studies import PullRequest, PullResponse
+from contracts.priors import PullRequest, PullResponse
 from contracts.problem import Problem
 from deploy.app import create_app
 from llm_studies.icl_priors.pull import estimate
+from llm_studies.service import pull as pulling
 
 PATH = "/v1/llm/priors/pull"
 
@@ -101,3 +108,79 @@ async def test_more_work_than_one_answer_is_refused_before_it_is_begun(client: h
     msgspec.convert(request, PullRequest)
     answer = await client.post(PATH, json=request)
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "rounds")
+
+
+class Counted:
+    """Stands for the computation; keeps its thread until it is let go."""
+
+    def __init__(self) -> None:
+        self.running = self.most = self.begun = 0
+        self._lock, self.go = threading.Lock(), threading.Event()
+
+    def __call__(self, *_: object) -> None:
+        with self._lock:
+            self.begun += 1
+            self.running += 1
+            self.most = max(self.most, self.running)
+        self.go.wait(10)
+        with self._lock:
+            self.running -= 1
+
+
+async def test_callers_that_leave_free_no_thread_that_still_works(monkeypatch) -> None:
+    counted = Counted()
+    monkeypatch.setattr(pulling, "pull", counted)
+    request = msgspec.convert(body(), PullRequest)
+    async with pulling.PullEstimator() as estimator:
+        for _ in range(6):
+            task = asyncio.create_task(estimator.estimate(request, Call("p")))
+            await asyncio.sleep(0.05)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+        assert (counted.begun, counted.most) == (2, 2)
+        counted.go.set()
+        await estimator.estimate(request, Call("p"))
+    # Those that left before their turn were never begun.
+    assert (counted.begun, counted.most, counted.running) == (3, 2, 0)
+
+
+LARGEST = """
+import re, sys
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from contracts.priors import PullRequest
+from llm_studies.service.pull import check, pull
+
+items, labels, priors, rounds = map(int, sys.argv[1:])
+rng = np.random.default_rng(0)
+truth, latent = rng.random((2, items, labels)) < 0.5
+runs = (latent ^ (rng.random((priors + 1, items, labels)) < 0.1)).astype(int).tolist()
+given = {"truth": truth.astype(int).tolist(), "priors": runs[1:], "posteriors": runs[:1], "rounds": rounds}
+body = msgspec.convert(given, PullRequest)
+check(body)
+
+def peak():
+    return int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1])
+
+before = peak()
+pull(body, "p")
+print(peak() - before)
+"""
+
+
+@pytest.mark.parametrize(
+    ("shape", "most"),
+    [
+        ((10_000, 1, 3, 2_000), 160),  # 76 MiB of weights; with the draws of all rounds at once it was 460
+        ((90, 64, 32, 460), 330),  # 31 MiB of tables, and the fit's arrays of the same size
+    ],
+)
+def test_the_largest_estimates_fit_the_pod_two_at_a_time(shape: tuple[int, ...], most: int) -> None:
+    """MiB above the request itself, in a process of its own."""
+    command = [sys.executable, "-c", LARGEST, *map(str, shape)]
+    ran = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert 20 < int(ran.stdout) / 1024 < most

@@ -174,6 +174,9 @@ def test_a_caller_that_leaves_cancels_the_call(suite, stream: bool) -> None:
     assert re.search(r'request_seconds_count\{.*route="/v1/llm/solve",status="499"\} 1.0', metrics)
 
 
+INSIDE = "Rate limit reached for organization org-7"
+
+
 def error(message: str) -> dict[str, Any]:
     return {"error": {"message": message}}
 
@@ -181,22 +184,45 @@ def error(message: str) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("failure", "status", "slug", "said"),
     [
-        ((500, {}, error("boom")), 502, "upstream-failed", "boom"),
-        ((429, {}, error("slow down")), 502, "upstream-failed", "slow down"),
-        ((400, {}, error("context too long")), 502, "upstream-failed", "context too long"),
-        ((401, {}, error("bad key")), 502, "upstream-failed", "tell its operator the request id"),
-        ((404, {}, error("no model")), 502, "upstream-failed", "tell its operator the request id"),
+        ((500, {}, error(INSIDE)), 502, "upstream-failed", "gave no complete answer"),
+        ((429, {}, error(INSIDE)), 502, "upstream-failed", "gave no complete answer"),
+        ((200, {}, {"choices": [], "error": INSIDE}), 502, "upstream-failed", "gave no complete answer"),
+        ((400, {}, error(INSIDE)), 502, "upstream-failed", "refused the request"),
+        ((401, {}, error(INSIDE)), 502, "upstream-failed", "tell its operator the request id"),
+        ((404, {}, error(INSIDE)), 502, "upstream-failed", "tell its operator the request id"),
+        ((429, {"retry-after": "400"}, error(INSIDE)), 503, "upstream-busy", "is busy"),
     ],
 )
 async def test_what_the_upstream_answers_becomes_a_problem(
     suite, failure: tuple, status: int, slug: str, said: str
 ) -> None:
+    """The caller reads a sentence of ours; what the server said, and where it is, stands in the log under the id."""
     suite.model.failures = [failure]
-    async with suite.client(ONCE) as client:
-        found = problem_of(await client.post(PATH, json={"problem": PROBLEM}))
+    patient = failure[1] != {}
+    with structlog.testing.capture_logs() as lines:
+        async with suite.client("" if patient else ONCE) as client:
+            answer = await client.post(PATH, json={"problem": PROBLEM}, headers={"x-request-id": "r1"})
+    found = problem_of(answer)
     assert (found.status, found.type.rpartition(":")[2]) == (status, slug)
     assert said in found.detail
-    assert "127.0.0.1" not in found.detail
+    assert not any(word in answer.text for word in ("org-7", "127.0.0.1", str(failure[0]) + " ("))
+    (line,) = (line for line in lines if line.get("request_id") == "r1" and "reason" in line)
+    assert "127.0.0.1" in line["reason"]
+    assert "org-7" in line["reason"] or failure[0] in (200, 401) or patient
+
+
+async def test_a_model_that_cannot_be_reached_is_not_named(suite) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    suite.base_url = f"http://127.0.0.1:{port}"
+    with structlog.testing.capture_logs() as lines:
+        async with suite.client(ONCE) as client:
+            answer = await client.post(PATH, json={"problem": PROBLEM}, headers={"x-request-id": "r2"})
+    found = problem_of(answer)
+    assert (found.status, "cannot be reached" in found.detail) == (502, True)
+    assert not any(word in answer.text for word in ("127.0.0.1", str(port), "Connect"))
+    (line,) = (line for line in lines if line.get("request_id") == "r2" and "reason" in line)
+    assert str(port) in line["reason"]
 
 
 @pytest.mark.parametrize("stream", [False, True])
