@@ -37,7 +37,7 @@ class LocalEngine:
         self._inlined = self._inlined_rows = self._late = 0
         self._closed = False
 
-    def infer(self, inputs: Arrays, call: Call) -> CoroutineType[Any, Any, dict[str, np.ndarray]]:
+    def infer(self, inputs: Arrays, call: Call) -> "CoroutineType[Any, Any, dict[str, np.ndarray]]":
         """See ``Engine.infer``."""
         load = self._layout.size(inputs).load
         return self._batcher.infer(inputs, call) if load.cost > self._inline else self._at_once(inputs, call, load.rows)
