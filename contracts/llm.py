@@ -90,6 +90,14 @@ class Prices(Record, frozen=True, kw_only=True):
     models: dict[str, Price]
 
 
+class Lost(Record, frozen=True, kw_only=True):
+    """Responses of status 200 that were no whole reply, and billed all the same."""
+
+    responses: Count
+    usage: Usage
+    """As they state it; of those that state none the most that it can be."""
+
+
 class CallRow(Record, frozen=True, kw_only=True):
     """One line of a journal: a call that ended, well or not. Only lines with a reply are ever reused."""
 
@@ -99,6 +107,8 @@ class CallRow(Record, frozen=True, kw_only=True):
     error: str | None = None
     attempts: Positive = 1
     """Requests that were sent for it."""
+    lost: Lost | None = None
+    """Of these requests, what was billed without a reply."""
     seconds: NonNegative = 0.0
     time: str = ""
     """UTC, ISO 8601."""

@@ -81,7 +81,7 @@ class _Study(Reporting):
         return self.out or RUNS / f"{study_file.WORDS[self.name]}-{Path(self.config).stem}"
 
     async def _plan(self, study: "Study", config: Any, shard: tuple[int, int]) -> Answer:
-        from llm_studies.llm.journal import Paid
+        from llm_studies.llm.journal import paid
         from llm_studies.llm.plan import affordable
         from llm_studies.llm.prices import price_of
         from llm_studies.llm.run import plan
@@ -89,8 +89,9 @@ class _Study(Reporting):
 
         prices = study_report.price_file(self.prices, config)
         ahead = await plan(study, config.profile, prices=prices, folder=self.folder, shard=shard, reuse=self.reuse)
+        spent, price = paid(self.folder), price_of(prices, config.profile.model)
         try:
-            affordable(ahead, share(config.limits, shard), price_of(prices, config.profile.model), Paid(), shard)
+            affordable(ahead, share(config.limits, shard), price, spent, shard)
         except OperatorError as error:
             return Answer(ahead, _planned(ahead, config), str(error))
         return Answer(ahead, _planned(ahead, config))
@@ -165,6 +166,8 @@ def _planned(ahead: Plan, config: Any) -> Table:
 
 def _ended(folder: Path, outcome: "Outcome", report: StudyReport | None) -> Any:
     took = f"{outcome.paid:,} calls paid, {outcome.reused:,} reused, in {span(outcome.seconds)}"
+    if outcome.lost:
+        took += f"; {outcome.lost:,} billed responses were no whole reply"
     if report is None:
         return f"{took}; {outcome.stopped or 'merge the shards for the report'}; {folder}"
     return Group(study_report.read(report, folder), took)

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from common.errors import OperatorError
 from common.system import system
+from common.toml import check, read_file
 from contracts.llm import Profile
 from deploy.commands import configs
 
@@ -25,11 +26,11 @@ BARE = re.compile(r"[A-Za-z0-9_-]+")
 def chosen(name: str, config: str, profile: Path | None, base_url: str | None) -> Any:
     """The study file ``config`` of the system ``name``, with the model of the flags. Raises OperatorError."""
     study: Any = configs.read(system(name), config)
-    model: Profile | None = configs.read_file(profile, Profile, "--profile") if profile else study.profile
+    model: Profile | None = read_file(profile, Profile, "--profile") if profile else study.profile
     if model is None:
         raise OperatorError(f"--config {config} names no model; add [profile] to it, or give --profile FILE")
     if base_url is not None:
-        model = configs.check(msgspec.to_builtins(model) | {"base_url": base_url}, Profile, "--base-url")
+        model = check(msgspec.to_builtins(model) | {"base_url": base_url}, Profile, "--base-url")
     return replace(study, profile=model)
 
 

@@ -57,7 +57,7 @@ def said(state: "State") -> str:
     if state.cost is not None:
         parts.append(f"{state.cost:.2f} {state.currency}")
     if state.eta is not None and state.done < state.total:
-        parts.append(f"{span(state.eta)} left")
+        parts.append(f"at most {span(state.eta)} left")
     return ", ".join(parts)
 
 

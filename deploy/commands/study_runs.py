@@ -32,7 +32,12 @@ class Merged(Record, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, kw_only=True)
 class Merge(Reporting):
-    """Join the shards of a study into one run, and report it."""
+    """Join the shards of a study into one run, and report it where all its replies are there.
+
+    The exit status is 0 when they were joined. Where replies are still missing (of a stage that needs every shard's, or
+    of calls that failed) there is no report yet, null with --json; `kithara study bloomwise|priors --config FILE --out
+    DIR`, with the study's own FILE and the joined DIR, asks for the rest, makes the report, and is 0 only then.
+    """
 
     runs: Annotated[tuple[Path, ...], conf.Positional, conf.arg(metavar="RUN")]
     out: Annotated[Path, conf.arg(metavar="DIR")]
@@ -56,8 +61,9 @@ class Merge(Reporting):
         try:
             report = await study_report.reported(study, self.out, config, prices)
         except Missing:
-            todo = "replies are still missing: run the study with --out on this folder to go on"
-            return Answer(merged, f"{rows} calls in {self.out}; {todo}")
+            todo = f"kithara study {study_file.WORDS[study.name]} --config FILE --out {self.out}"
+            said = f"{rows} calls in {self.out}; no report yet, replies are still missing; ask for them with: {todo}"
+            return Answer(merged, said)
         return Answer(msgspec.structs.replace(merged, report=report), study_report.read(report, self.out))
 
 

@@ -101,13 +101,15 @@ def replays(data: Path | None, programmes: int | None) -> tuple[ClaimRow, ...]:
         rows += replay.solutions(sets.recorded(data))
     if log := replay.given(replay.LOG_FILE, data):
         rows += replay.log(replay.read_log(log))
+    if chains := replay.given(replay.COT_FILE, data):
+        rows += replay.recorded_chains(replay.read_written(chains, "cot"))
     sandbox = Sandbox()
     if data is not None:
         golds = {one.id: one.gold for one in sets.load("gsm_hard", data)}
         reference = sets.programmes(data)[:programmes]
         rows += replay.reference_programmes(reference, [golds[one.id] for one in reference], sandbox)
     if written := replay.given(replay.POT_FILE, data):
-        rows += replay.recorded_programmes(replay.read_written(written)[:programmes], sandbox)
+        rows += replay.recorded_programmes(replay.read_written(written, "pot")[:programmes], sandbox)
     sandbox.close()
     return tuple(rows)
 
@@ -134,6 +136,7 @@ def described(scale: Scale, replayed: tuple[ClaimRow, ...]) -> str:
         "statistics, and say nothing about any language model or about the paper, whose figures could not be read. "
         f"{said}"
         + (f" {replay.LOG} (the file that {replay.LOG_FILE[0]} names): {exact}." if exact else "")
+        + _named(replayed, replay.COT, replay.COT_FILE[0])
         + _named(replayed, replay.POT, replay.POT_FILE[0])
     )
 

@@ -1,20 +1,18 @@
 """Word problems as typed records: the public sets under ``--data``, checked against what they are said to be."""
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Literal, NamedTuple, TypeVar
 
-import msgspec
 from msgspec import Meta
 
 from common.errors import OperatorError
 from contracts._base import Record
+from llm_studies.files import File
 
 T = TypeVar("T", bound=Record)
 FOLDER = "math_word_problems"
-POINTER = b"version https://git-lfs"
 MODELS = ("6b_finetuning", "6b_verification", "175b_finetuning", "175b_verification")
 """Of the recorded solutions, in the order of the replayed ladder."""
 
@@ -81,43 +79,30 @@ RECORDED = Known(1_319, "7367e3d689a3152581b1b77d98918691952bc776d85344462f37a64
 
 def load(name: str, data: Path | None) -> tuple[Problem, ...]:
     """The problems of a public set. Raises OperatorError when the folder or file is not what it should be."""
-    return read(_folder(data) / f"{name}.jsonl", SETS[name], Problem)
+    return read(File(data, f"{FOLDER}/{name}.jsonl"), SETS[name], Problem)
 
 
 def programmes(data: Path | None) -> tuple[Programme, ...]:
-    return read(_folder(data) / "gsm_hard_programs.jsonl", PROGRAMMES, Programme)
+    return read(File(data, f"{FOLDER}/gsm_hard_programs.jsonl"), PROGRAMMES, Programme)
 
 
 def recorded(data: Path | None) -> tuple[Recorded, ...]:
-    return read(_folder(data) / "recorded_gsm8k" / "replies.jsonl", RECORDED, Recorded)
+    return read(File(data, f"{FOLDER}/recorded_gsm8k/replies.jsonl"), RECORDED, Recorded)
 
 
-def read(file: Path, known: Known, kind: type[T]) -> tuple[T, ...]:
+def read(file: File, known: Known, kind: type[T]) -> tuple[T, ...]:
     """The rows of a JSON-lines file.
 
-    Raises OperatorError for a missing file, a Git LFS pointer, a row that is none, another count, an id that stands
-    there twice, or other bytes than the known ones: whichever is found first in this order.
+    Raises OperatorError for a row that is none, another count, an id that stands there twice, or other bytes than the
+    known ones: whichever is found first in this order.
     """
-    try:
-        blob = file.read_bytes()
-    except OSError as error:
-        raise OperatorError(f"{file}: cannot be read ({error.strerror}); bring the data set there") from None
-    if blob.startswith(POINTER):
-        raise OperatorError(f"{file}: a Git LFS pointer, not the data; fetch the file itself (git lfs pull)")
-    rows = [_row(line, kind, f"{file}, line {n}") for n, line in enumerate(blob.splitlines(), 1) if line.strip()]
+    rows = file.rows(kind)
     if len(rows) != known.rows:
-        raise OperatorError(f"{file}: {len(rows)} rows instead of {known.rows}; bring the data set again")
-    _unique([getattr(row, "id") for row in rows], file)  # noqa: B009
-    if hashlib.sha256(blob).hexdigest() != known.sha256:
-        raise OperatorError(f"{file}: not the file that SOURCE.md describes; bring the data set again")
+        raise OperatorError(f"{file.path}: {len(rows)} rows instead of {known.rows}; bring the data set again")
+    _unique([getattr(row, "id") for row in rows], file.path)  # noqa: B009
+    if file.sha256 != known.sha256:
+        raise OperatorError(f"{file.path}: not the file that SOURCE.md describes; bring the data set again")
     return tuple(rows)
-
-
-def _row(line: bytes, kind: type[T], where: str) -> T:
-    try:
-        return msgspec.json.decode(line, type=kind)
-    except msgspec.MsgspecError as error:
-        raise OperatorError(f"{where}: no {kind.__name__.lower()} ({error}); bring the data set again") from None
 
 
 def _unique(ids: Sequence[str], file: Path) -> None:
@@ -126,9 +111,3 @@ def _unique(ids: Sequence[str], file: Path) -> None:
         if one in seen:
             raise OperatorError(f"{file}: {one} stands there twice; bring the data set again")
         seen.add(one)
-
-
-def _folder(data: Path | None) -> Path:
-    if data is None:
-        raise OperatorError(f"name the folder that holds {FOLDER}: --data DIR, or KITHARA_DATA in the environment")
-    return data / FOLDER

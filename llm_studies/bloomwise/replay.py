@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from common.errors import OperatorError
 from contracts.claims import ClaimRow
@@ -19,15 +19,20 @@ from llm_studies.sandbox.run import Sandbox
 SOLUTIONS = "GSM8K, recorded solutions of four models"
 LOG = "GSM8K, zero-shot-CoT log"
 GSM_HARD = "GSM-hard, reference programmes"
+COT = "GSM8K, recorded chains of thought"
 POT = "GSM8K, recorded programmes"
 
 LOG_FILE = ("KITHARA_ZERO_SHOT_COT_LOG", "gsm8k_zero_shot_cot.log")
 """kojima-takeshi188/zero_shot_cot: log/gsm8k_zero_shot_cot.log. Variable that names it, or its name in the data..."""
 POT_FILE = ("KITHARA_XOT_PROGRAMMES", "demo_pot_0_end.jsonl")
-"""...and tengxiaoliu/XoT: outputs/gsm/pot/demo_pot_0_end.jsonl. Neither states a licence: neither is shipped."""
+"""...of tengxiaoliu/XoT: outputs/gsm/pot/demo_pot_0_end.jsonl..."""
+COT_FILE = ("KITHARA_XOT_CHAINS", "demo_cot_0_end.jsonl")
+"""...and outputs/gsm/cot/demo_cot_0_end.jsonl. None of them states a licence: none is shipped."""
 FOLDER = "recorded_logs"
 
 PREDICTED = re.compile(r"^pred_mode : (.*)\nGT : (.*)$", re.MULTILINE)
+LAST = re.compile(r"-?[0-9][0-9,]*(?:\.[0-9]+)?")
+"""The plain rule: the last of these is the answer, its commas left out."""
 SIZE = re.compile(r"^data size : ([0-9]+)$", re.MULTILINE)
 
 
@@ -39,9 +44,9 @@ class Logged(NamedTuple):
 
 
 class Written(NamedTuple):
-    """A recorded programme that assigns ``ans``, and whether it was counted right."""
+    """A recorded reply, and whether it was counted right."""
 
-    code: str
+    text: str
     gold: str
     right: bool
 
@@ -111,16 +116,17 @@ def log(items: Sequence[Logged]) -> list[ClaimRow]:
     return [_row(LOG, name, {"accuracy": _mean(right), "right": sum(right)}) for name, right in compared.items()]
 
 
-def read_written(file: Path) -> list[Written]:
-    """Programmes in JSON lines: ``reason/pot``, ``inst/gold_answer`` and ``reason/pot/score``. Raises OperatorError."""
+def read_written(file: Path, kind: Literal["pot", "cot"]) -> list[Written]:
+    """Replies in JSON lines: ``reason/<kind>``, ``inst/gold_answer`` and ``reason/<kind>/score``; programmes assign
+    ``ans``. Raises OperatorError."""
     written = []
     for number, line in enumerate(file.read_text("utf-8").splitlines(), 1):
         try:
             row = json.loads(line)
             gold = str(row["inst/gold_answer"])
-            written.append(Written(f"{row['reason/pot']}\nanswer = ans\n", gold, row["reason/pot/score"] == 1))
+            written.append(Written(str(row[f"reason/{kind}"]), gold, row[f"reason/{kind}/score"] == 1))
         except (ValueError, KeyError, TypeError) as error:
-            raise OperatorError(f"{file}, line {number}: no recorded programme ({error}); fetch it again") from None
+            raise OperatorError(f"{file}, line {number}: no recorded reply ({error}); fetch it again") from None
     return written
 
 
@@ -131,9 +137,24 @@ def reference_programmes(programmes: Sequence[Programme], golds: Sequence[str], 
     return [_row(GSM_HARD, "run in the sandbox", values)]
 
 
+def recorded_chains(written: Sequence[Written]) -> list[ClaimRow]:
+    """Section 5: what the plain rule and ours make of recorded chains of thought, beside how they were counted."""
+    flags = [one.right for one in written]
+    rules = {
+        "plain last number": [(LAST.findall(one.text) or [""])[-1].replace(",", "") for one in written],
+        "flexible extractor": [flexible(one.text).answer or "" for one in written],
+    }
+    rows = [_row(COT, "as recorded", {"accuracy": _mean(flags), "right": sum(flags)})]
+    for name, answers in rules.items():
+        right = [_equal(answer, one.gold) for answer, one in zip(answers, written, strict=True)]
+        agreed = sum(map(bool.__eq__, right, flags))
+        rows.append(_row(COT, name, {"accuracy": _mean(right), "right": sum(right), "agrees with the record": agreed}))
+    return rows
+
+
 def recorded_programmes(written: Sequence[Written], sandbox: Sandbox) -> list[ClaimRow]:
     """Check C: running recorded programmes reproduces which were counted right, and which cannot be run."""
-    answers = run_all([one.code for one in written], sandbox)
+    answers = run_all([f"{one.text}\nanswer = ans\n" for one in written], sandbox)
     right = [answer is not None and _equal(answer, one.gold) for answer, one in zip(answers, written, strict=True)]
     values = {
         "accuracy": _mean(right),

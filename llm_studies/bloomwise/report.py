@@ -10,9 +10,10 @@ from llm_studies.bloomwise.attempt import total
 from llm_studies.bloomwise.baselines import Trial
 from llm_studies.bloomwise.config import Config
 from llm_studies.bloomwise.levels import level_tables
-from llm_studies.bloomwise.measured import Account, Measured, right
+from llm_studies.bloomwise.measured import Measured, right
 from llm_studies.bloomwise.repeats import repeat_table
 from llm_studies.bloomwise.statistics import noise, paired
+from llm_studies.llm.account import Account
 
 FEW = 0.05
 """Half interval of an accuracy above which the report says that there are too few items."""

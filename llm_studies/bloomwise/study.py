@@ -5,7 +5,7 @@ second stage: its number of samples is what the ladder's rule turned out to need
 """
 
 import hashlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from copy import copy
 from functools import partial
 from pathlib import Path
@@ -20,15 +20,16 @@ from llm_studies.bloomwise.baselines import METHODS, Trial, matched, trial
 from llm_studies.bloomwise.config import Config, Items
 from llm_studies.bloomwise.data import Problem, load
 from llm_studies.bloomwise.ladder import Ladder, levels_of
-from llm_studies.bloomwise.measured import Account, Measured
+from llm_studies.bloomwise.measured import Measured
 from llm_studies.bloomwise.predictions import predictions
-from llm_studies.bloomwise.programmes import programmes, remembering
+from llm_studies.bloomwise.programmes import Programmes, programmes
 from llm_studies.bloomwise.repeats import REPEAT, Repeat, repeated
 from llm_studies.bloomwise.report import report
 from llm_studies.bloomwise.rules import Rule
 from llm_studies.bloomwise.solve import solve
+from llm_studies.llm.account import Account
 from llm_studies.llm.ask import Ask
-from llm_studies.llm.study import Capability, Job, Restricted
+from llm_studies.llm.study import Capability, Job, Restricted, bounded
 
 MATCHED = "self_consistency_matched"
 SAMPLES = {"self_consistency_3": 3, "self_consistency_5": 5}
@@ -49,7 +50,7 @@ class BloomWise:
         self.ladders = {name: whole(ladder) for name, ladder in config.ladders.items()}
         self._sets, self._demos = sets, demos
         self._twice = {name: problems[: config.repeat_control] for name, problems in sets.items()}
-        self._run = remembering() if programmes(config) else None
+        self._run = Programmes() if programmes(config) else None
         for ladder in config.ladders.values():
             levels_of(ladder, self.wording)
 
@@ -57,12 +58,26 @@ class BloomWise:
     def needs(self) -> frozenset[Capability]:
         sampled = any(name.startswith("self_consistency") for name in self.config.methods)
         warm = self.config.decoding.temperature or any(one.temperature for one in self.config.ladders.values())
-        return frozenset({"temperature"}) if sampled or warm else frozenset()
+        profile, found = self.config.profile, set(bounded(self.config.limits))
+        if sampled or warm:
+            found.add("temperature")
+        if profile is None or profile.system_role:  # every call opens with one; else its text stands in the user's turn
+            found.add("system_role")
+        return frozenset(found)
+
+    def keep(self, folder: Path) -> None:
+        """``llm_studies.llm.study.Keeping``: what became of programmes."""
+        if self._run is not None:
+            self._run.keep(folder)
+
+    @property
+    def controls_repeats(self) -> bool:
+        return self.config.repeat_control > 0
 
     async def stage(self, number: int, replay: Ask) -> Sequence[Job]:
         if number == 0:
             return [
-                Job(f"{name}/{one.id}/{method}", partial(self._work, name, one, method), f"{name}/{one.id}")
+                _job(name, one, method, partial(self._work, name, one, method))
                 for name, problems in self._sets.items()
                 for one in problems
                 for method in (*self.ladders, *self.config.methods)
@@ -70,7 +85,7 @@ class BloomWise:
             ]
         if number == 1 and MATCHED in self.config.methods:
             return [
-                Job(f"{name}/{one.id}/{MATCHED}", partial(self._sample, one, samples[one.id]), f"{name}/{one.id}")
+                _job(name, one, MATCHED, partial(self._sample, one, samples[one.id]))
                 for name, problems in self._sets.items()
                 for samples in [await self._samples(name, replay)]
                 for one in problems
@@ -92,7 +107,7 @@ class BloomWise:
         return Restricted(part, tuple(left_out))
 
     async def report(self, replay: Ask) -> StudyReport:
-        account = Account(replay)
+        account = Account.of(replay)
         measured = {name: await self._measure(name, account) for name in self._sets}
         return report(self.config, measured, account)
 
@@ -212,6 +227,11 @@ def whole(ladder: Ladder) -> Ladder:
     verdicts = ladder.verdicts or ladder.rule.kind == "self_eval"
     kind = "fixed" if ladder.rule.kind == "fixed" else "all"
     return replace(ladder, rule=replace(ladder.rule, kind=kind), verdicts=verdicts)
+
+
+def _job(name: str, one: Problem, method: str, work: Callable[[Ask], Awaitable[object]]) -> Job:
+    """In the shard of its question: two sets may have it, as GSM-hard has some of GSM8K's, and then share its calls."""
+    return Job(f"{name}/{one.id}/{method}", work, f"{name}/{one.id}", one.question)
 
 
 def controlled(rule: Rule) -> Rule:

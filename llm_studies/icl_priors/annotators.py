@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from common.errors import Invalid
+from llm_studies.icl_priors.items import at_least_half
 from llm_studies.icl_priors.similarity import Measure, between, similarity
 
 
@@ -25,16 +26,6 @@ class AnnotatorRow(NamedTuple):
     """sim(f_a, f_agg), the annotator being part of the aggregate."""
     others: float | None
     """sim(f_a, aggregate of all others). None for a row that is no annotator of the group."""
-
-
-def at_least_half(labels: np.ndarray) -> np.ndarray:
-    """The aggregate: labels that at least half of the annotators chose, ties on; (annotators, items, labels) bool.
-
-    Raises Invalid without an annotator.
-    """
-    if labels.ndim != 3 or not len(labels):
-        raise Invalid(f"an aggregate needs (annotators, items, labels) with at least one annotator, not {labels.shape}")
-    return 2 * labels.sum(0) >= len(labels)
 
 
 def leave_one_out(labels: np.ndarray) -> np.ndarray:
@@ -74,11 +65,6 @@ def annotator_row(
 def pairwise(labels: np.ndarray, measure: Measure = "micro_f1") -> np.ndarray:
     """Similarity of every two annotators, float64 (annotators, annotators)."""
     return np.array([[similarity(a, b, measure) for b in labels] for a in labels])
-
-
-def positive_rates(labels: np.ndarray) -> np.ndarray:
-    """Share of items on which an annotator chose a label, (annotators, labels)."""
-    return labels.mean(1)
 
 
 def unanimous(labels: np.ndarray) -> np.ndarray:

@@ -8,16 +8,13 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal
 
 import msgspec
 
 from common.errors import OperatorError
-from llm_studies.icl_priors.files import File, digest
+from llm_studies.files import File, digest
 from llm_studies.icl_priors.items import AGGREGATE, Corpus, Item, one_line, vector, with_aggregate
 from llm_studies.icl_priors.rows import DemoRow, Dialogue, HsBrexit, Judgement
-
-DataName = Literal["generated", "hs_brexit", "goemotions", "convabuse", "goemotions_demos", "mfrc_demos"]
 
 GOEMOTIONS = ("joy", "optimism", "admiration", "surprise", "fear", "sadness", "anger")
 """The clusters in the order of the official scripts."""
@@ -104,16 +101,6 @@ def goemotions_demos(data: Path | None) -> Corpus:
 def mfrc_demos(data: Path | None) -> Corpus:
     """The papers' scripts keep the emotions' header for this set in plain prompts; a copy-paste, not followed here."""
     return _demos(data, "mfrc_demos", MFRC, "Moral Foundation(s)", "moral foundations")
-
-
-def mfrc_labels(raw: Iterable[str]) -> tuple[str, ...] | None:
-    """A row of MFRC as label names: "Non-Moral" and "Thin Morality" alone are the empty set; None (the row is dropped)
-    where one of them stands beside a foundation (arXiv 2410.13776, the official code)."""
-    names = {name.strip().lower() for name in raw}
-    empty = names & {"non-moral", "thin morality"}
-    if empty and names - empty:
-        return None
-    return tuple(sorted(names - empty))
 
 
 def with_rationales(corpus: Corpus, demos: Corpus) -> Corpus:

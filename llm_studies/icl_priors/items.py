@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from common.errors import OperatorError
+from common.errors import Invalid, OperatorError
 
 AGGREGATE = "aggregate"
 """The annotator that stands for all of them."""
@@ -70,13 +70,17 @@ def matrix(items: Sequence[Item], annotator: str) -> np.ndarray:
     return np.array([item.labels[annotator] for item in items], dtype=np.bool_)
 
 
-def majority(votes: Sequence[Vector]) -> Vector:
-    """A label is on when at least half of the annotators chose it, ties on (arXiv 2410.13776, the official code)."""
-    return tuple(2 * sum(cell) >= len(votes) for cell in zip(*votes, strict=True))
+def at_least_half(votes: np.ndarray) -> np.ndarray:
+    """The aggregate of bool (annotators, ...): on where at least half of them are, ties on (arXiv 2410.13776, the
+    official code). Raises Invalid without an annotator."""
+    if not len(votes):
+        raise Invalid("an aggregate needs at least one annotator")
+    return 2 * votes.sum(0) >= len(votes)
 
 
 def with_aggregate(item: Item) -> Item:
-    return item._replace(labels={**item.labels, AGGREGATE: majority(tuple(item.labels.values()))})
+    votes = np.array(list(item.labels.values()), dtype=np.bool_)
+    return item._replace(labels={**item.labels, AGGREGATE: tuple(at_least_half(votes).tolist())})
 
 
 def one_line(text: str) -> str:

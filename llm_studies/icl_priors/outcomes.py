@@ -1,14 +1,12 @@
 """Replies of a run as predictions, with what each reply was worth."""
 
-import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-import msgspec
 import numpy as np
 
-from contracts.llm import ChatRequest, Reply, Usage
+from contracts.llm import Reply
 from contracts.studies import LabelPrediction
 from llm_studies.icl_priors.conditions import Run
 from llm_studies.icl_priors.design import Design
@@ -33,29 +31,6 @@ class Outcome(NamedTuple):
     """By the papers' substring rule, bool (queries, labels)."""
 
 
-class Ledger:
-    """Calls and tokens that a report is made of, each call once."""
-
-    def __init__(self) -> None:
-        self._seen: set[bytes] = set()
-        self._prompt = self._completion = 0
-
-    def add(self, request: ChatRequest, repeat: int, reply: Reply) -> None:
-        key = hashlib.sha256(msgspec.json.encode((request, repeat))).digest()
-        if key not in self._seen:
-            self._seen.add(key)
-            self._prompt += reply.usage.prompt_tokens
-            self._completion += reply.usage.completion_tokens
-
-    @property
-    def calls(self) -> int:
-        return len(self._seen)
-
-    @property
-    def usage(self) -> Usage:
-        return Usage(prompt_tokens=self._prompt, completion_tokens=self._completion)
-
-
 def read(form: Form, reply: Reply, *, reasons: bool = False) -> Parsed:
     return parse(reply.text, form.labels, finish=reply.finish, header=form.header, reasoning=reasons)
 
@@ -64,11 +39,9 @@ def cells(parsed: Parsed, form: Form) -> Vector:
     return tuple(label in parsed.labels for label in form.labels)
 
 
-async def outcome(
-    design: Design, run: Run, replay: Ask, ledger: Ledger, predictions: Mapping[str, Vector] | None = None
-) -> Outcome:
+async def outcome(design: Design, run: Run, replay: Ask, predictions: Mapping[str, Vector] | None = None) -> Outcome:
     """The run's predictions for the queries. Raises Missing where a reply was never given."""
-    replies = [await _answer(design, run, item, replay, ledger, predictions) for item in design.queries]
+    replies = [await replay(design.request(run, item, predictions), run.repeat) for item in design.queries]
     form, reasons = design.form, run.kind.reasons
     parsed = [read(form, reply, reasons=reasons) for reply in replies]
     by_substring = [legacy(reply.text, form.labels, header=form.header, reasoning=reasons) for reply in replies]
@@ -81,14 +54,14 @@ async def outcome(
     )
 
 
-async def own_predictions(design: Design, run: Run, replay: Ask, ledger: Ledger) -> dict[str, Vector]:
+async def own_predictions(design: Design, run: Run, replay: Ask) -> dict[str, Vector]:
     """What an own-prior run says of the texts that prior prompts show; no answer counts as no label.
 
     In a plan it is the worst case: prompts that are long, and of which no two runs' are one call.
     """
     found: dict[str, Vector] = {}
     for item in design.shown:
-        reply = await _answer(design, run, item, replay, ledger)
+        reply = await replay(design.request(run, item), run.repeat)
         planned = reply == worst(design.config.grid.max_tokens)
         most = _most_labels(len(design.form.labels), run.id, item.id)
         found[item.id] = most if planned else cells(read(design.form, reply), design.form)
@@ -132,12 +105,3 @@ def counted(outcomes: Sequence[Outcome]) -> list[tuple[str | int | float, ...]]:
         lost = sum(int((~one.answered).sum()) for one in members)
         rows.append((*key, seen.total(), *(seen[status] for status in STATUSES), lost / seen.total(), differ))
     return rows
-
-
-async def _answer(
-    design: Design, run: Run, item: Item, replay: Ask, ledger: Ledger, predictions: Mapping[str, Vector] | None = None
-) -> Reply:
-    request = design.request(run, item, predictions)
-    reply = await replay(request, run.repeat)
-    ledger.add(request, run.repeat, reply)
-    return reply

@@ -6,8 +6,8 @@ import numpy as np
 
 from common.errors import OperatorError
 from contracts.reference import ReferencePrediction
+from llm_studies.files import File
 from llm_studies.icl_priors.design import Design
-from llm_studies.icl_priors.files import File
 from llm_studies.icl_priors.items import vector
 
 

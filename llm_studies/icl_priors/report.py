@@ -17,7 +17,7 @@ from llm_studies.icl_priors.similarity import MEASURES, between, similarity
 
 
 def report(results: Results) -> StudyReport:
-    design, ledger = results.design, results.ledger
+    design, account = results.design, results.account
     posterior, prior = results.sides(ICL), results.sides(DISTRIBUTION)
     pulls, without = tables_pull.pulls(
         posterior, prior, results.truths[results.main], design.form.labels, min(1_000, design.config.rounds)
@@ -31,8 +31,8 @@ def report(results: Results) -> StudyReport:
         title=f"Task priors on {design.corpus.name}",
         model=profile.model if profile else "",
         scale=_scale(results),
-        usage=ledger.usage,
-        calls=ledger.calls,
+        usage=account.usage,
+        calls=account.calls,
         tables=tuple(found),
         figures=tuple(_figures(results, found, pulls)),
         warnings=(*_warnings(results), *without),

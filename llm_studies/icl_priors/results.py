@@ -9,17 +9,18 @@ from llm_studies.icl_priors import conditions
 from llm_studies.icl_priors.conditions import COT, ICL, PROMPT, REPEAT, SHUFFLED
 from llm_studies.icl_priors.design import Design
 from llm_studies.icl_priors.items import AGGREGATE, matrix
-from llm_studies.icl_priors.outcomes import Ledger, Outcome
+from llm_studies.icl_priors.outcomes import Outcome
 from llm_studies.icl_priors.ruler import Ruler, Side
+from llm_studies.llm.account import Account
 
 
 class Results:
     """Predictions by condition, annotator and shots."""
 
     def __init__(
-        self, design: Design, outcomes: tuple[Outcome, ...], ledger: Ledger, reference: np.ndarray | None
+        self, design: Design, outcomes: tuple[Outcome, ...], account: Account, reference: np.ndarray | None
     ) -> None:
-        self.design, self.outcomes, self.ledger, self.reference = design, outcomes, ledger, reference
+        self.design, self.outcomes, self.account, self.reference = design, outcomes, account, reference
         self.grid = design.config.grid
         self.main = AGGREGATE if AGGREGATE in design.config.data.annotators else design.config.data.annotators[0]
         """Whose labels are the truth of the tables that show one."""

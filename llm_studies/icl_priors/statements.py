@@ -11,6 +11,7 @@ F1, KAPPA = "points of micro-F1", "points of kappa"
 SMALL, MEDIUM, LARGE = "respondent small", "respondent medium", "respondent large"
 NOISES, KAPPA0, KAPPA1 = "equal pull, two noises", "aggregation, kappa 0", "aggregation, kappa 1"
 TOLD0, TOLD1, GROUP = "reinforcement, kappa 0", "reinforcement, kappa 1", "prior of the control group"
+NEUTRAL = "neutral prior"
 GRID, SEEN = "grid", "artefact"
 
 
@@ -88,8 +89,10 @@ def statements() -> Iterator[Claim]:
         AGGREGATION, F1, GROUP, "to_second_group", "to_first_group", "first group",
     )  # fmt: skip
     yield below("...and the permutation test says so: p below 0.05", SPEC_H, "points of p", GROUP, 5, "p")
-    text = "the permutation test errs in at most 5 % of null studies (1 point for their finite number)"
-    yield below(text, OURS, "points", GROUP, 5, "false_positives", -1)
+    text = "...and errs in at most 5 % of studies whose groups' labels are exchanged text by text"
+    yield below(text, OURS, "points", GROUP, 5, "false_positives")
+    text = "...and in at most 5 % of studies whose prior is independent of the groups"
+    yield below(text, SPEC_H, "points", NEUTRAL, 5, "false_positives")
 
 
 def estimator_statements() -> Iterator[Claim]:

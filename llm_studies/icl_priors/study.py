@@ -10,12 +10,13 @@ from llm_studies.icl_priors.conditions import OWN, PROMPT, REPEAT, Run, first_ru
 from llm_studies.icl_priors.config import Config
 from llm_studies.icl_priors.design import Design, load
 from llm_studies.icl_priors.items import Item, Vector
-from llm_studies.icl_priors.outcomes import Ledger, outcome, own_predictions, prediction
+from llm_studies.icl_priors.outcomes import outcome, own_predictions, prediction
 from llm_studies.icl_priors.references import load_reference
 from llm_studies.icl_priors.report import report
 from llm_studies.icl_priors.results import Results
+from llm_studies.llm.account import Account
 from llm_studies.llm.ask import Ask
-from llm_studies.llm.study import Capability, Job, Restricted, Study
+from llm_studies.llm.study import Capability, Job, Restricted, Study, bounded
 
 TOGETHER = 10
 """Texts about which every run asks before the next ones: so a study that is stopped has whole texts, and a server that
@@ -38,8 +39,9 @@ class PriorsStudy:
         self.first = first_runs(config.grid, config.data.annotators)
         self.second = prompt_runs(config.grid)
         # Greedy decoding: a server that answers one text twice differently is measured (repeat control) or refused.
-        greedy: set[Capability] = set() if REPEAT in config.grid.conditions else {"deterministic"}
-        self.needs: frozenset[Capability] = frozenset({"max_tokens", *greedy})
+        self.controls_repeats = REPEAT in config.grid.conditions
+        greedy: set[Capability] = set() if self.controls_repeats else {"deterministic"}
+        self.needs: frozenset[Capability] = bounded(config.limits) | greedy
         for run in (*self.first, *self.second):
             design.chosen(run)
         self.reference = load_reference(config.reference, design)
@@ -54,7 +56,7 @@ class PriorsStudy:
             ]
             return [*self._jobs(self.first, {}), *own]
         if number == 1:
-            told = {run: await own_predictions(self.design, supplier(run), replay, Ledger()) for run in self.second}
+            told = {run: await own_predictions(self.design, supplier(run), replay) for run in self.second}
             return self._jobs(self.second, told)
         return ()
 
@@ -74,18 +76,18 @@ class PriorsStudy:
             for item in self.design.texts(run):
                 yield await prediction(self.design, run, item, replay)
         for run in self.second:
-            told = await own_predictions(self.design, supplier(run), replay, Ledger())
+            told = await own_predictions(self.design, supplier(run), replay)
             for item in self.design.queries:
                 yield await prediction(self.design, run, item, replay, told)
 
     async def results(self, replay: Ask) -> Results:
         """Every run's predictions. Raises Missing where a reply was never given."""
-        ledger = Ledger()
-        found = [await outcome(self.design, run, replay, ledger) for run in self.first]
+        account = Account.of(replay)
+        found = [await outcome(self.design, run, account) for run in self.first]
         for run in self.second:
-            told = await own_predictions(self.design, supplier(run), replay, ledger)
-            found.append(await outcome(self.design, run, replay, ledger, told))
-        return Results(self.design, tuple(found), ledger, self.reference)
+            told = await own_predictions(self.design, supplier(run), account)
+            found.append(await outcome(self.design, run, account, told))
+        return Results(self.design, tuple(found), account, self.reference)
 
     def _jobs(self, runs: Sequence[Run], told: Mapping[Run, Mapping[str, Vector]]) -> list[Job]:
         queries = self.design.queries

@@ -174,5 +174,7 @@ def _groups(voices: Voices, rounds: int) -> Table | None:
         title=f"Is the prior nearer to {large[0]} or {large[1]} annotators? ({RATERS} raters or more each)",
         columns=("measure", large[0], large[1], "p", "p (Holm)"),
         rows=tuple((gap.measure, gap.left, gap.right, gap.p_value, gap.p_holm) for gap in gaps),
-        note="Permutation of the groups' labels text by text; groups of unequal label rates differ from that null too.",
+        note="p: the larger of two permutation tests, as a prior can be neutral in two ways: it knows both groups "
+        "alike (their labels exchanged text by text), or neither (the prior shuffled over texts, so that unequal "
+        "rates of labels are no finding). Holm over the measures.",
     )

@@ -21,6 +21,14 @@ class CallFailed(BackendFault):
     title: ClassVar[str] = "Language model failed"
 
 
+class Unreachable(CallFailed):
+    """No connection to the server, or it broke."""
+
+
+class RequestRefused(CallFailed):
+    """The server will not answer this request, however often it is asked."""
+
+
 class UpstreamBusy(Unavailable):
     """The upstream server asks to wait longer than the call may last."""
 

@@ -13,11 +13,10 @@ from common.errors import KitharaError, OperatorError
 from contracts.llm import ChatRequest, Profile, Reply
 from llm_studies.llm import replies
 from llm_studies.llm.ask import CallFailed, UpstreamBusy
-from llm_studies.llm.attempts import Attempts
+from llm_studies.llm.attempts import FREE, Attempts, Purse
 from llm_studies.llm.keys import Keys
 from llm_studies.llm.limits import Limiter
 from llm_studies.llm.plain_wire import PlainWire
-from llm_studies.llm.tokens import prompt_tokens
 from llm_studies.llm.wire import OpenAIWire, Wire
 
 NO_KEY = "none"
@@ -56,10 +55,10 @@ class Client:
             raise called.error or CallFailed("no reply")
         return called.reply
 
-    async def call(self, request: ChatRequest, repeat: int = 0) -> Called:
-        """The same, with what it took. Raises only OperatorError."""
+    async def call(self, request: ChatRequest, repeat: int = 0, purse: Purse = FREE) -> Called:
+        """The same, with what it took. Raises only OperatorError, CapReached where ``purse`` does."""
         started = time.monotonic()
-        attempts = self._attempts(request, replies.body(self.profile, request), self._keys(request, repeat))
+        attempts = self._attempts(request, replies.body(self.profile, request), self._keys(request, repeat), purse)
         try:
             reply = replies.reply(await attempts.completion(), request)
         except (CallFailed, UpstreamBusy) as error:
@@ -73,9 +72,8 @@ class Client:
         """
         return await self._attempts(request, replies.body(self.profile, request, **more), None).completion()
 
-    def _attempts(self, request: ChatRequest, body: bytes, key: str | None) -> Attempts:
-        tokens = prompt_tokens(request) + request.max_tokens
-        return Attempts(self.profile, self._wire, self._limiter, self._chance, body, tokens, key, self._secret)
+    def _attempts(self, request: ChatRequest, body: bytes, key: str | None, purse: Purse = FREE) -> Attempts:
+        return Attempts(self.profile, self._wire, self._limiter, self._chance, body, request, key, self._secret, purse)
 
     async def aclose(self) -> None:
         await self._wire.aclose()

@@ -12,6 +12,8 @@ from contracts._base import Record
 T = TypeVar("T")
 
 STUDY, PROBE, PLAN, CALLS = "study.toml", "probe.json", "plan.json", "calls"
+PROGRAMMES = "programmes.jsonl"
+"""What became of programmes, one a line, each run once: ``bloomwise.programmes``."""
 
 
 def claim(folder: Path, study: str) -> None:

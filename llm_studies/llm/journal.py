@@ -8,6 +8,7 @@ import asyncio
 import fcntl
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -41,6 +42,7 @@ class Index:
     def __init__(self) -> None:
         self._files: list[int] = []
         self._places: dict[bytes, Place] = {}
+        self.paid = Paid()
 
     @classmethod
     def of(cls, folder: Path) -> Self:
@@ -97,6 +99,7 @@ class Index:
     def _note(self, row: CallRow, place: Place) -> None:
         if row.reply is not None:  # an error is kept for people; asking again may succeed
             self._places.setdefault(bytes.fromhex(row.key), place)
+        self.paid.add(row)
 
 
 class Journal(Index):
@@ -115,7 +118,6 @@ class Journal(Index):
             raise OperatorError(f"{calls} cannot be made ({error.strerror}); name another folder") from error
         self._lock = _locked(calls / LOCK, folder)
         self._path = calls / f"{shard[0]}-of-{shard[1]}.jsonl"
-        self.paid = Paid()
         try:
             self._own = self._open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT)
             for path in journals(folder):
@@ -159,10 +161,6 @@ class Journal(Index):
         super().close()
         os.close(self._lock)
 
-    def _note(self, row: CallRow, place: Place) -> None:
-        super()._note(row, place)
-        self.paid.add(row)
-
     def _begin_flush(self) -> None:
         """In a thread: a disk may take long, and the calls go on."""
         self._timer = None
@@ -177,13 +175,22 @@ class Paid:
     """Running totals over the rows of a journal that were paid for."""
 
     def __init__(self) -> None:
-        self.calls = self.prompt_tokens = self.completion_tokens = 0
+        self.calls = self.lost = self.prompt_tokens = self.completion_tokens = 0
+        """Replies; responses that were billed and no reply; tokens of both."""
 
     def add(self, row: CallRow) -> None:
-        if row.reply is not None and not row.reused:
+        if row.reused:
+            return
+        if row.reply is not None:
             self.calls += 1
-            self.prompt_tokens += row.reply.usage.prompt_tokens
-            self.completion_tokens += row.reply.usage.completion_tokens
+            self._take(row.reply.usage)
+        if row.lost is not None:
+            self.lost += row.lost.responses
+            self._take(row.lost.usage)
+
+    def _take(self, usage: Usage) -> None:
+        self.prompt_tokens += usage.prompt_tokens
+        self.completion_tokens += usage.completion_tokens
 
     @property
     def usage(self) -> Usage:
@@ -212,11 +219,31 @@ def lines(path: Path) -> Iterator[tuple[CallRow, int, int]]:
             offset += len(line)
 
 
-def _locked(path: Path, folder: Path) -> int:
-    """A lock that the system lets go of when the process ends, however it ends."""
-    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+def paid(folder: Path) -> Paid:
+    """What a run folder paid for so far; nothing where there is none. Raises OperatorError."""
+    if not journals(folder):
+        return Paid()
+    with Index.of(folder) as index:
+        return index.paid
+
+
+@contextmanager
+def resting(folder: Path) -> Iterator[None]:
+    """As long as nobody may write to the run. Raises OperatorError when somebody does."""
+    lock = journals(folder)[0].parent / LOCK
+    handle = _locked(lock, folder, fcntl.LOCK_SH) if lock.exists() else None  # every writer leaves the file
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        if handle is not None:
+            os.close(handle)
+
+
+def _locked(path: Path, folder: Path, kind: int = fcntl.LOCK_EX) -> int:
+    """A lock that the system lets go of when the process ends, however it ends."""
+    handle = os.open(path, os.O_RDWR | os.O_CREAT if kind == fcntl.LOCK_EX else os.O_RDONLY, 0o644)
+    try:
+        fcntl.flock(handle, kind | fcntl.LOCK_NB)
     except OSError:
         os.close(handle)
         raise OperatorError(

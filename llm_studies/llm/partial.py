@@ -9,7 +9,7 @@ from contracts.llm import Profile
 from llm_studies.llm.ask import Ask, Missing
 from llm_studies.llm.journal import Index
 from llm_studies.llm.replay import Replay
-from llm_studies.llm.study import Divisible, Job, Study
+from llm_studies.llm.study import Divisible, Job, Study, keep
 
 
 class Part(NamedTuple):
@@ -41,6 +41,7 @@ async def parts(study: Study, folder: Path, profile: Profile) -> list[Part]:
     if not isinstance(study, Divisible):
         return found
     with Index.of(folder) as index:
+        keep(study, folder)
         replay, stages = Replay(profile, index), 0
         while jobs := await _begun(study, stages, replay):
             stages += 1

@@ -90,7 +90,7 @@ def affordable(plan: Plan, limits: Limits, price: Price | None, paid: Paid, shar
                 f"{who} may cost {total:.4g} {plan.currency}, {whose} is {limits.cost:.4g};"
                 " raise limits.cost or make the study smaller"
             )
-    total = paid.calls + plan.calls - plan.known
+    total = paid.calls + paid.lost + plan.calls - plan.known
     if limits.calls is not None and total > limits.calls:
         raise OperatorError(
             f"{who} may make {total} calls, {whose} is {limits.calls}; raise limits.calls or make it smaller"

@@ -14,7 +14,7 @@ from common.registry.cards import sync
 from contracts.llm import Profile
 from llm_studies.llm.journal import Index
 from llm_studies.llm.replay import Replay
-from llm_studies.llm.study import Predicting, Study
+from llm_studies.llm.study import Predicting, Study, keep
 
 PREDICTIONS = "predictions.jsonl"
 
@@ -27,6 +27,7 @@ async def write(study: Study, folder: Path, profile: Profile) -> None:
     if not isinstance(study, Predicting):
         return
     with Index.of(folder) as index:
+        keep(study, folder)
         try:
             await _write(study, Replay(profile, index), folder / PREDICTIONS)
         except OSError as error:

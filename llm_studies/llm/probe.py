@@ -17,8 +17,6 @@ from llm_studies.llm.study import Capability
 SPOILS: dict[Capability, str] = {
     "deterministic": "a rerun would not repeat the text",
     "temperature": "every sample would be the same text, and self-consistency a single vote",
-    "seed": "samples could not be repeated",
-    "stop": "replies would run on past their end",
     "system_role": "the instruction would not be read; set system_role = false in the profile",
     "usage": "tokens and costs would be estimates",
     "max_tokens": "replies and costs would have no bound",

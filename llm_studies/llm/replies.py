@@ -19,7 +19,11 @@ SHORT = 300
 
 
 class Incomplete(Exception):
-    """A response of status 200 that is no complete reply."""
+    """A response of status 200 that is no complete reply; ``usage`` where it states what it took."""
+
+    def __init__(self, reason: str, usage: Usage | None = None) -> None:
+        super().__init__(reason)
+        self.usage = usage
 
 
 class _Message(Struct):
@@ -87,9 +91,9 @@ def decoded(content: bytes) -> Completion:
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise Incomplete(f"its body is no chat completion ({error})") from None
     if not completion.choices:
-        raise Incomplete("it sent no choices")
+        raise Incomplete("it sent no choices", counted(completion))
     if not completion.choices[0].finish_reason:
-        raise Incomplete("its reply has no finish reason")
+        raise Incomplete("its reply has no finish reason", counted(completion))
     return completion
 
 
@@ -129,16 +133,17 @@ def counted(completion: Completion) -> Usage | None:
 
 
 def said(content: bytes) -> str:
-    """What an error body says to a person, shortened."""
+    """What an error body says to a person."""
     try:
         document = msgspec.json.decode(content)
     except (msgspec.MsgspecError, UnicodeDecodeError):
-        return _short(content.decode(errors="replace"))
+        return content.decode(errors="replace")
     for field in ("error", "detail", "message"):
         document = document.get(field, document) if isinstance(document, dict) else document
-    return _short(document if isinstance(document, str) else msgspec.json.encode(document).decode())
+    return document if isinstance(document, str) else msgspec.json.encode(document).decode()
 
 
-def _short(text: str) -> str:
+def short(text: str) -> str:
+    """On one line, as much as a person reads."""
     line = " ".join(text.split())
     return line if len(line) <= SHORT else line[: SHORT - 1] + "…"

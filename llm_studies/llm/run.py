@@ -13,17 +13,19 @@ from contracts._base import Record
 from contracts.llm import Honoured, Plan, Price, Prices, Profile, Usage
 from contracts.studies import Limits, StudyReport
 from llm_studies.llm import folder as files
+from llm_studies.llm.account import Account
 from llm_studies.llm.ask import Ask, Missing
+from llm_studies.llm.budget import Budget
 from llm_studies.llm.client import Client
 from llm_studies.llm.journal import Index, Journal
 from llm_studies.llm.merge import merge
-from llm_studies.llm.paying import Budget, PayingAsk, Plain
+from llm_studies.llm.paying import PayingAsk, Plain
 from llm_studies.llm.plan import PlanAsk, affordable, counted
 from llm_studies.llm.prices import cost, price_of
 from llm_studies.llm.probe import probed, require
 from llm_studies.llm.replay import Replay
 from llm_studies.llm.shards import WHOLE, Shard, in_shard, share
-from llm_studies.llm.study import Study
+from llm_studies.llm.study import Repeating, Study, keep
 from llm_studies.llm.workers import Tally, work_off
 
 UNLIMITED = Limits()
@@ -41,14 +43,12 @@ class Progress(NamedTuple):
     """Jobs of the stages begun so far."""
     paid: int
     """Calls of this process."""
-    planned: int
-    """Calls that this process may still have to pay for when it begins, at most."""
     usage: Usage
     """Of every call that the run folder paid for, earlier processes' too."""
     cost: float | None
     currency: str
     eta: float | None
-    """Seconds until the jobs begun so far are done, at the speed up to now."""
+    """Seconds until every call of the plan is made, at most, at the speed of those really made."""
 
 
 class FailedJob(Record, frozen=True, kw_only=True):
@@ -75,8 +75,11 @@ class Outcome(Record, frozen=True, kw_only=True):
     reused: int
     """Replies taken from other runs."""
     calls: int
-    """Calls that the run folder paid for in all, with their usage and cost."""
+    """Replies that the run folder paid for in all..."""
+    lost: int = 0
+    """...and responses that it was billed for and that were no whole reply."""
     usage: Usage
+    """Of both, as the cost."""
     cost: float | None = None
     currency: str = ""
     seconds: float
@@ -99,6 +102,8 @@ async def plan(
     price = price_of(prices, profile.model)
     async with AsyncExitStack() as stack:
         own = [folder] if folder is not None and files.journals(folder) else []
+        for place in own:  # what the replies of a resumed run go on to ask may depend on what is kept
+            keep(study, place)
         known = [stack.enter_context(Index.of(place)) for place in (*own, *reuse)]
         ask = PlanAsk(profile, lambda key: next((row for index in known if (row := index.find(key))), None))
         await counted(study, ask, shard)
@@ -131,6 +136,7 @@ async def execute(
         known = [stack.enter_context(Index.of(place)) for place in reuse]
         journal = Journal(folder, shard)
         stack.push_async_callback(journal.aclose)
+        keep(study, folder)
         ahead = await plan(study, profile, prices=prices, folder=folder, shard=shard, reuse=reuse)
         files.save(folder, files.PLAN, ahead)
         affordable(ahead, limits, price, journal.paid, shard)
@@ -140,7 +146,9 @@ async def execute(
         elif probe is not None:
             require(probe, study.needs)
         caller = asked if isinstance(asked, Client) else Plain(asked)
-        ask = PayingAsk(profile, caller, journal, known, Budget(limits, price, journal.paid))
+        ask = PayingAsk(
+            profile, caller, journal, known, Budget(limits, price, journal.paid), repeating=repeating(study)
+        )
         run = _Run(study, profile, journal, ask, price, prices.currency if prices else "", ahead, progress)
         await run.stages(shard)
         return run.outcome()
@@ -162,7 +170,7 @@ class _Run:
     ) -> None:
         self._study, self._profile, self._journal, self._ask = study, profile, journal, ask
         self._price, self._currency, self._ahead, self._progress = price, currency if price else "", ahead, progress
-        self._tally = Tally(self._tell)
+        self._tally = Tally(self._tell, lambda: ask.paid)
         self._stages = 0
         self._waiting = False
 
@@ -196,6 +204,7 @@ class _Run:
             paid=self._ask.paid,
             reused=self._ask.reused,
             calls=paid.calls,
+            lost=paid.lost,
             usage=paid.usage,
             cost=self._cost(),
             currency=self._currency,
@@ -210,15 +219,19 @@ class _Run:
 
     def _tell(self) -> None:
         tally = self._tally
-        ended = tally.done + tally.failed
-        left = (time.monotonic() - tally.started) / ended * (tally.total - ended) if ended else None
-        planned = self._ahead.calls - self._ahead.known
         self._progress(
             Progress(
-                ended, tally.failed, tally.total, self._ask.paid, planned,
-                self._journal.paid.usage, self._cost(), self._currency, left,
+                tally.done + tally.failed, tally.failed, tally.total, self._ask.paid,
+                self._journal.paid.usage, self._cost(), self._currency, self._eta(),
             )
         )  # fmt: skip
+
+    def _eta(self) -> float | None:
+        made = self._ask.paid + self._ask.failed
+        if self._ask.began is None or not made:
+            return None
+        ahead = max(0, self._ahead.calls - self._ahead.known - made)
+        return (time.monotonic() - self._ask.began) / made * ahead
 
 
 def _unfinished(stage: int, shard: Shard) -> str:
@@ -229,17 +242,21 @@ def _unfinished(stage: int, shard: Shard) -> str:
     )
 
 
+def repeating(study: Study) -> bool:
+    """Whether repeats at temperature 0 are what the study wants."""
+    return isinstance(study, Repeating) and study.controls_repeats
+
+
 async def report(study: Study, folder: Path, profile: Profile, *, prices: Prices | None = None) -> StudyReport:
-    """The study's report over the folder's journals, with what its replies took. Raises Missing, OperatorError."""
+    """The study's report over the folder's journals, with what its replies cost. Raises Missing, OperatorError."""
     price = price_of(prices, profile.model)
     with Index.of(folder) as index:
-        replay = Replay(profile, index)
-        found = await study.report(replay)
+        keep(study, folder)
+        account = Account(Replay(profile, index))
+        found = await study.report(account)
         return msgspec.structs.replace(
             found,
-            usage=replay.usage,
-            calls=replay.calls,
-            cost=None if price is None else cost(replay.usage, price),
+            cost=None if price is None else cost(found.usage, price),
             currency=prices.currency if prices and price else "",
-            warnings=(*found.warnings, *replay.warnings),
+            warnings=(*found.warnings, *account.warnings(repeating=repeating(study))),
         )

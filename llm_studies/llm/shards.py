@@ -14,8 +14,13 @@ WHOLE: Shard = (0, 1)
 
 
 def in_shard(job: Job, shard: Shard) -> bool:
-    """Whether part ``i`` of ``n`` does the job: by the digest of its name, so that no part knows of another."""
-    return int.from_bytes(hashlib.sha256(job.id.encode()).digest()[:8], "big") % shard[1] == shard[0]
+    """Whether part ``i`` of ``n`` does the job: by a digest, so that no part knows of another.
+
+    Jobs about one item are done by one part, because methods share calls (a level of two ladders, the first samples of
+    self-consistency) which two parts would both pay for.
+    """
+    name = job.about or job.item or job.id
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") % shard[1] == shard[0]
 
 
 def share(limits: Limits, shard: Shard) -> Limits:

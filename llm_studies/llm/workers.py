@@ -10,7 +10,7 @@ from llm_studies.llm.ask import Ask, CapReached
 from llm_studies.llm.study import Job
 
 HOPELESS = 20
-"""Failed jobs without one that succeeded, after which the server or the study is taken to be wrong."""
+"""Failed jobs without one call that succeeded, after which the server or the study is taken to be wrong."""
 
 KEPT = 100
 """Failures that are told one by one; the others are counted."""
@@ -26,20 +26,21 @@ class Failed(NamedTuple):
 class Tally:
     """How far the jobs of a run are."""
 
-    def __init__(self, tell: Callable[[], None]) -> None:
+    def __init__(self, tell: Callable[[], None], paid: Callable[[], int]) -> None:
+        """``paid`` calls of this process succeeded: a job that is only replayed says nothing about the server."""
         self.started = time.monotonic()
         self.total = self.done = self.failed = 0
         self.failures: list[Failed] = []
         self.stopped: str | None = None
-        self.tell = tell
+        self.tell, self.paid = tell, paid
 
     def fail(self, job: Job, error: KitharaError) -> None:
         """Raises OperatorError when nothing but failures came so far."""
         self.failed += 1
         if len(self.failures) < KEPT:
             self.failures.append(Failed(job.id, str(error)))
-        if self.failed >= HOPELESS and not self.done:
-            raise OperatorError(f"the first {self.failed} jobs all failed, the last because {error}")
+        if self.failed >= HOPELESS and not self.paid():
+            raise OperatorError(f"{self.failed} jobs failed and no call succeeded; the last failed because {error}")
 
 
 async def work_off(jobs: Iterable[Job], ask: Ask, workers: int, tally: Tally) -> None:

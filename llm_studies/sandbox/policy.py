@@ -11,6 +11,9 @@ import builtins
 from collections.abc import Iterator
 from string import Formatter
 
+VERSION = 1
+"""Of the sandbox as a whole. Raise it when a programme may come to something else: what is kept is then run again."""
+
 
 def words(*lines: str) -> frozenset[str]:
     return frozenset(" ".join(lines).split())

@@ -1,5 +1,6 @@
 """``kithara study`` over real HTTP: plan, run, resume, shards, merge; what is wrong is said before anything is paid."""
 
+import fcntl
 import json
 import os
 import signal
@@ -16,12 +17,13 @@ import msgspec
 import pytest
 import uvicorn
 
-from contracts.llm import ChatRequest, Plan
+from contracts.llm import ChatRequest, Honoured, Plan
 from contracts.studies import AnswerPrediction, LabelPrediction, StudyReport
 from deploy.commands.llm import Simulate
 from deploy.commands.study_file import chosen, text
 from llm_studies.icl_priors.generated import Sizes, generate
 from llm_studies.llm.ask import CallFailed
+from llm_studies.llm.attempts import Purse
 from llm_studies.llm.client import Called, Client
 
 PRIORS = """\
@@ -123,6 +125,15 @@ def profile(url: str, model: str = "simulated", more: str = "") -> str:
     return f'base_url = "{url}"\nmodel = "{model}"\nattempts = 2\ndeadline = 3.0\n{more}'
 
 
+def probed(folder: str, url: str) -> None:
+    """The run folder has a record of an honest server: one that counts wrongly shows it only while the study runs."""
+    good = dict.fromkeys(("deterministic", "temperature", "seed", "stop", "stop_stripped", "n", "logprobs"), True)
+    good |= dict.fromkeys(("usage", "max_tokens", "system_role"), True)
+    Path(folder).mkdir()
+    found = Honoured(base_url=url, model="simulated", created="2026-01-01T00:00:00+00:00", calls=14, **good)
+    Path(folder, "probe.json").write_bytes(msgspec.json.encode(found))
+
+
 def report_files(folder: Path) -> dict[str, bytes]:
     names = ("report.json", "report.md", "report.html", "predictions.jsonl")
     return {name: (folder / name).read_bytes() for name in names}
@@ -198,10 +209,45 @@ def test_shards_merge_to_the_same_bytes(kithara, desk, word):
     asked = at.calls
     merged = kithara("study", "merge", "part0", "part1", "--out", "merged")
     assert merged.status == 0, merged.err
-    assert "replies are still missing" in merged.out
+    assert f"no report yet, replies are still missing; ask for them with: kithara study {word} --config" in merged.out
     assert at.calls == asked
+    assert not Path("merged/report.json").exists()
+    again = kithara("study", "merge", "part0", "part1", "--out", "again", "--json")
+    assert (again.status, json.loads(again.out)["report"]) == (0, None)
+    # A script goes on with what `--help` says, and its exit status is 0 only when the report was made.
     assert kithara(*at.flags(out="merged")).status == 0
     assert report_files(Path("merged")) == report_files(Path("run"))
+    whole = kithara("study", "merge", "merged", "--out", "whole", "--json")
+    assert (whole.status, json.loads(whole.out)["report"] is not None) == (0, True)
+    assert report_files(Path("whole")) == report_files(Path("run"))
+
+
+def test_a_merge_of_a_shard_that_is_still_running_is_refused(kithara, desk):
+    at = desk()
+    assert kithara(*at.flags(out="part0"), "--shard", "0/2").status == 0
+    with Path("part0/calls/.lock").open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        refused(kithara("study", "merge", "part0", "--out", "merged"), "part0", "another process is running this study")
+    refused(kithara("study", "merge", "part0", "part0", "--out", "merged"), "are one folder", "name each shard once")
+    assert not Path("merged").exists()
+
+
+def test_a_plan_counts_what_its_folder_has_paid(kithara, desk):
+    """Half of the calls are paid for: what is left is within the limits, both together are not."""
+    at = desk()
+    at.write("prices.toml", "[models.simulated]\nprompt = 1.0\ncompletion = 1.0\n")
+    flags = at.flags(prices="prices.toml")
+    assert kithara(*flags, "--shard", "0/2").status == 0
+    left = json.loads(kithara(*flags, "--plan", "--json").out)
+    assert 0 < left["known"] < left["calls"]
+    for limit in (f"cost = {1.01 * left['cost']}", f"calls = {left['calls'] - left['known']}"):
+        at.write("study.toml", f"{PRIORS}\n[limits]\n{limit}\n")
+        planned, ran = kithara(*flags, "--plan"), kithara(*flags)
+        assert (planned.status, ran.status) == (2, 2)
+        assert planned.err.splitlines()[-1] == ran.err.splitlines()[-1]
+        assert "its limit is" in planned.err.splitlines()[-1]
+    at.write("study.toml", f"{PRIORS}\n[limits]\ncalls = {left['calls']}\n")
+    assert kithara(*flags, "--plan").status == 0
 
 
 def test_reuse_pays_nothing_again(kithara, desk):
@@ -267,10 +313,10 @@ def test_failed_calls_leave_a_partial_report_until_the_study_is_whole(kithara, d
     bad = generate(0, Sizes(40, 8, 40)).split("dev")[3].text
     call = Client.call
 
-    async def failing(self: Client, request: ChatRequest, repeat: int = 0) -> Called:
+    async def failing(self: Client, request: ChatRequest, repeat: int, purse: Purse) -> Called:
         if f"Input: {bad}\n" in request.messages[-1].content:
             return Called(None, CallFailed("no"), 1, 0.0)
-        return await call(self, request, repeat)
+        return await call(self, request, repeat, purse)
 
     monkeypatch.setattr(Client, "call", failing)
     ran = kithara(*at.flags(), "--json")
@@ -305,6 +351,7 @@ def test_a_cap_reached_in_mid_run_leaves_a_partial_report(kithara, desk):
     plan = json.loads(kithara(*flags, "--plan", "--json").out)
     cap = 3 * plan["cost"]
     at.write("study.toml", f"{BLOOMWISE}\n[limits]\ncost = {cap}\n")
+    probed("run", at.simulated.url)
     ran = kithara(*flags, "--json")
     assert ran.status == 2
     assert "reached its limits; raise [limits] and run the same command again" in ran.err.splitlines()[-1]
@@ -326,6 +373,7 @@ def test_a_cap_reached_in_mid_run_leaves_a_partial_report(kithara, desk):
     assert (again.tables, again.usage) == (report.tables, report.usage)
     at.write("study.toml", BLOOMWISE)
     assert kithara(*flags).status == 0
+    probed("whole", at.simulated.url)
     assert kithara(*at.flags(prices="prices.toml", out="whole")).status == 0
     assert report_files(Path("run")) == report_files(Path("whole"))
 
@@ -346,6 +394,7 @@ def test_a_shard_has_its_share_of_the_cap(kithara, desk):
     at.write("study.toml", f"{BLOOMWISE}\n[limits]\ncost = {cap}\n")
     spent = 0.0
     for i, more in enumerate(SHARDS[1:]):
+        probed(f"part{i}", at.simulated.url)
         ran = kithara(*at.flags(prices="prices.toml", out=f"part{i}"), *more, "--json")
         assert ran.status == 2
         assert "reached its limits" in ran.err.splitlines()[-1]

@@ -51,6 +51,8 @@ def test_a_seed_fixes_every_figure() -> None:
 
 def test_data_adds_exact_replays(tiny: None, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module.sets, "recorded", lambda data: recorded(data)[:40])
+    for variable, _ in (replay.LOG_FILE, replay.COT_FILE, replay.POT_FILE):
+        monkeypatch.delenv(variable, raising=False)
     rows = module.replays(data, 3)
     assert [row.data for row in rows] == [replay.SOLUTIONS] * 8 + [replay.GSM_HARD]
     assert rows[-1].values == {"agrees with gold": 3, "without an answer": 0}

@@ -13,14 +13,15 @@ import numpy as np
 import pytest
 
 from common.errors import OperatorError
-from contracts.llm import ChatRequest, Reply, Usage
-from contracts.studies import StudyReport, Table
+from contracts.llm import ChatRequest, Profile, Reply, Usage
+from contracts.studies import Limits, StudyReport, Table
 from llm_studies.bloomwise.config import Config, Items, Sampling
 from llm_studies.bloomwise.extract import same
 from llm_studies.bloomwise.ladder import Ladder
 from llm_studies.bloomwise.rules import Rule
 from llm_studies.bloomwise.study import BloomWise, chosen, make
 from llm_studies.llm.ask import Missing
+from llm_studies.llm.run import plan as run_plan
 from llm_studies.simulate.ask import SimulatedAsk
 from llm_studies.simulate.config import Solver
 from llm_studies.simulate.problems import of_study
@@ -266,10 +267,17 @@ async def test_warnings_say_what_a_table_cannot() -> None:
 
 
 def test_what_a_study_needs_of_a_server() -> None:
-    assert make(SMALL, None).needs == {"temperature"}
-    assert make(Config(methods=("cot",)), None).needs == frozenset()
+    always = {"max_tokens", "system_role"}
+    assert make(SMALL, None).needs == always | {"temperature"}
+    assert make(Config(methods=("cot",)), None).needs == always
     warm = Config(methods=("cot",), ladders={"warm": Ladder(temperature=0.7)})
-    assert make(warm, None).needs == {"temperature"}
+    assert make(warm, None).needs == always | {"temperature"}
+    capped = Config(methods=("cot",), limits=Limits(cost=1.0))
+    assert make(capped, None).needs == always | {"usage"}
+    profile = Profile(base_url="http://127.0.0.1:1/v1", model="m")
+    assert make(Config(methods=("cot",), profile=profile), None).needs == always
+    folding = msgspec.structs.replace(profile, system_role=False)
+    assert make(Config(methods=("cot",), profile=folding), None).needs == {"max_tokens"}
 
 
 @pytest.mark.parametrize(
@@ -289,10 +297,44 @@ def test_what_is_wrong_is_said_before_anything_is_asked(config: Config, words: s
         make(config, None)
 
 
-@pytest.mark.parametrize("name", ["tiny", "paper"])
-def test_packaged_studies_can_be_read(name: str) -> None:
-    config = msgspec.convert(tomllib.loads((CONFIGS / f"{name}.toml").read_text()), Config)
-    assert next(iter(config.ladders)) == "bloomwise"
+def packaged(name: str) -> Config:
+    return msgspec.convert(tomllib.loads((CONFIGS / f"{name}.toml").read_text()), Config)
+
+
+def test_every_packaged_study_is_tested() -> None:
+    assert {file.stem for file in CONFIGS.glob("*.toml")} == {"tiny", "paper"}
+
+
+async def test_the_tiny_study_is_built_and_planned() -> None:
+    config = packaged("tiny")
+    study = make(config, None)
+    assert len(await study.stage(0, Worst())) == 40 * (3 + 12 - 1)
+    assert config.profile is not None
+    assert study.needs == {"max_tokens", "system_role", "temperature"}
+    # Levels with verdicts, programmes, the six methods of one call, then as in the study of the paper.
+    calls = 5 * 2 + 5 + 6 * 1 + 2 + 2 + 1 + 5 + 5
+    assert (await run_plan(study, config.profile)).calls == 40 * calls + 5
+
+
+async def test_the_paper_study_is_built_and_planned_on_generated_problems() -> None:
+    """Every ladder and method of the packaged file, on two problems."""
+    config = msgspec.structs.replace(packaged("paper"), data=(Items(items=2, options=0.5),), repeat_control=1)
+    study = make(config, None)
+    assert len(await study.stage(0, Worst())) == 2 * (9 + 13 - 1)
+    found = await run_plan(study, Profile(base_url="http://nowhere/v1", model="m"))
+    # Distinct calls on a problem in the worst case. Five levels with verdicts; "creating"; four cumulative levels (the
+    # first has nothing before it); five programmes; five levels each without sentence, without line, warm. The early
+    # version and the mixed ladder ask nothing that others do not.
+    ladders = 5 * 2 + 1 + 4 + 5 + 3 * 5
+    # direct, cot, few_shot, pot, plan and metacognitive; cot_two; self_refine and xot after their cot (and pot);
+    # paraphrases; the five samples that every self-consistency draws from.
+    methods = 6 * 1 + 2 + 2 + 1 + 5 + 5
+    assert found.calls == 2 * (ladders + methods) + 1
+
+
+async def test_the_paper_study_is_built_on_its_sets(data: Path) -> None:
+    study = make(packaged("paper"), data)
+    assert len(await study.stage(0, Worst())) == (1055 + 810 + 222 + 1319 + 254) * (9 + 13 - 1)
 
 
 def test_an_unknown_field_is_refused() -> None:

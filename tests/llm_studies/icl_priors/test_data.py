@@ -16,7 +16,7 @@ from llm_studies.icl_priors.generated import Sizes, generate, lexicon, truth
 from llm_studies.icl_priors.items import (
     AGGREGATE,
     Item,
-    majority,
+    at_least_half,
     matrix,
     shared_by,
     text_digest,
@@ -134,25 +134,12 @@ def test_a_label_outside_the_set_is_refused() -> None:
         vector(["joy", "envy"], ("joy", "fear"), "here")
 
 
-@pytest.mark.parametrize(
-    ("raw", "kept"),
-    [
-        (["Non-Moral"], ()),
-        (["Thin Morality"], ()),
-        (["Non-Moral", "Thin Morality"], ()),
-        (["Care", "Purity"], ("care", "purity")),
-        (["Care", "Non-Moral"], None),
-        (["Thin Morality", "Equality"], None),
-    ],
-)
-def test_mfrc_rules(raw: list[str], kept: tuple[str, ...] | None) -> None:
-    """Section 2.3: alone they are the empty set, mixed with a foundation the row is dropped."""
-    assert data.mfrc_labels(raw) == kept
-
-
 @given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=9))
 def test_aggregate_is_at_least_half_with_ties_on(votes: list[tuple[bool, bool]]) -> None:
-    assert majority(votes) == tuple(np.mean(votes, axis=0) >= 0.5)
+    wanted = tuple(bool(share >= 0.5) for share in np.mean(votes, axis=0))
+    assert tuple(at_least_half(np.array(votes))) == wanted
+    voted = Item("one", "train", "text", {f"A{k}": cells for k, cells in enumerate(votes)})
+    assert with_aggregate(voted).labels == {**voted.labels, AGGREGATE: wanted}
 
 
 def test_rationales_are_taken_only_where_the_label_agrees() -> None:

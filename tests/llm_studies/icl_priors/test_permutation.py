@@ -9,10 +9,11 @@ import scipy.stats
 
 from common.claims.statistics import holm
 from common.errors import Invalid
-from llm_studies.icl_priors.annotators import at_least_half
+from llm_studies.icl_priors.items import at_least_half
 from llm_studies.icl_priors.permutation import (
     HEURISTIC,
     Panel,
+    _two_sided,
     artefact,
     critical_r,
     gain_percent,
@@ -198,6 +199,17 @@ def test_a_prior_that_knows_neither_group_is_not_detected_where_rates_differ() -
         prior = draw.random((60, 3)) < 0.2
         flagged += min(gap.p_holm for gap in group_gap([prior], left, right, rounds=200, seed=seed)) <= 0.05
     assert flagged <= 20
+
+
+def test_five_percent_of_a_null_study_s_possible_ranks_are_below_five_percent() -> None:
+    """The size of the test is exact: the seen value is as likely to have one rank among the drawn ones as another,
+    and of 201 ranks ten have p <= 0.05, never more. Ties count against it."""
+    drawn = np.arange(200.0)
+    p = [_two_sided(drawn, rank - 0.5) for rank in range(201)]
+    assert sum(one <= 0.05 for one in p) == 10
+    assert _two_sided(drawn, -0.5) == 2 / 201
+    assert _two_sided(np.zeros(200), 0.0) == 1.0
+    assert _two_sided(np.repeat([0.0, 1.0], [5, 195]), 0.0) == 2 * 6 / 201
 
 
 def test_shuffled_similarities_by_brute_force() -> None:

@@ -8,6 +8,7 @@ from hypothesis.extra.numpy import arrays
 from sklearn.metrics import f1_score, jaccard_score, precision_recall_fscore_support
 
 from common.errors import Invalid
+from llm_studies.icl_priors import bootstrap
 from llm_studies.icl_priors.bootstrap import item_weights, paired_rounds, percentile, seed_rounds
 from llm_studies.icl_priors.similarity import MEASURES, Measure, between, scores, similarity, within
 
@@ -110,6 +111,15 @@ def test_a_bootstrap_round_is_the_similarity_of_the_drawn_items() -> None:
 def test_item_weights_are_shared_by_seed() -> None:
     assert np.array_equal(item_weights(9, 50, seed=4), item_weights(9, 50, seed=4))
     assert not np.array_equal(item_weights(9, 50, seed=4), item_weights(9, 50, seed=5))
+
+
+@pytest.mark.parametrize(("items", "rounds"), [(9, 50), (1, 7), (13, 3)])
+@pytest.mark.parametrize("chunk", [1, 14, 39, 1_000])
+def test_item_weights_count_one_stream_of_draws_whatever_the_chunk(monkeypatch, items, rounds, chunk) -> None:
+    monkeypatch.setattr(bootstrap, "CHUNK", chunk)
+    drawn = np.random.default_rng(4).integers(items, size=(rounds, items), dtype=np.int32)
+    expected = [np.bincount(row, minlength=items) for row in drawn]
+    assert np.array_equal(item_weights(items, rounds, seed=4), expected)
 
 
 def test_the_item_interval_has_the_width_of_the_standard_error() -> None:

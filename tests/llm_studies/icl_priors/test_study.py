@@ -266,6 +266,11 @@ def test_a_study_without_repeat_control_needs_a_deterministic_server() -> None:
     assert made(config(Grid(conditions=("icl", "repeat-control")))).needs == {"max_tokens"}
 
 
+def test_a_cap_on_cost_needs_a_server_that_counts() -> None:
+    capped = replace(config(Grid()), limits=Limits(cost=1.0))
+    assert made(capped).needs == {"max_tokens", "deterministic", "usage"}
+
+
 async def test_the_supervised_line(tmp_path: Path) -> None:
     settings = config(Grid(conditions=("icl",), shots=(5,)))
     queries = made(settings).design.queries
@@ -295,7 +300,9 @@ async def test_groups_of_fewer_than_three_raters_are_never_shown() -> None:
     few = replace(settings, data=replace(settings.data, annotators=("aggregate", "A1", "A2", "A4", "A5", "A6")))
     for one, shown in ((settings, True), (few, False)):
         report = await carried_out(made(one), Journal(simulated()))
-        assert ("groups" in {found.name for found in report.tables}) is shown
+        notes = [found.note for found in report.tables if found.name == "groups"]
+        assert len(notes) == shown
+        assert all("larger of two permutation tests" in note for note in notes), "as group_gap does"
         assert any("minority" in str(found) for found in report.tables) is shown
 
 
@@ -333,7 +340,7 @@ def test_reasons_for_goemotions_come_from_the_official_demonstrations() -> None:
 
 def scene(items: int = 40) -> Scene:
     corpus = generate(0, Sizes(120, items, 80))
-    return Scene(corpus, of_corpus(corpus), 25, items, 1)
+    return Scene(corpus, of_corpus(corpus), 25, items, 1, 1)
 
 
 def test_aggregation_collapse() -> None:

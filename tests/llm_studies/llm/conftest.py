@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from contracts.llm import ChatRequest, Message, Profile, Usage
+from contracts.llm import ChatRequest, Message, Profile
 from contracts.studies import StudyReport, Table
+from llm_studies.llm.account import Account
 from llm_studies.llm.ask import Ask
 from llm_studies.llm.study import Job
 
@@ -189,8 +190,9 @@ class Questions:
         return work
 
     async def report(self, replay: Ask) -> StudyReport:
+        account = Account.of(replay)
         rows = [
-            (f"q{i}", repeat, (await replay(self.request(f"question {i}"), repeat)).text)
+            (f"q{i}", repeat, (await account(self.request(f"question {i}"), repeat)).text)
             for i in range(self.count)
             for repeat in range(self.repeats)
         ]
@@ -199,8 +201,8 @@ class Questions:
             title="Questions",
             model="m",
             scale="a test",
-            usage=Usage(prompt_tokens=0, completion_tokens=0),
-            calls=0,
+            usage=account.usage,
+            calls=account.calls,
             tables=(Table(name="replies", title="Replies", columns=("question", "repeat", "text"), rows=tuple(rows)),),
         )
 

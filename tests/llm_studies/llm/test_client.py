@@ -12,11 +12,12 @@ import pytest
 from common.errors import OperatorError
 from contracts.llm import ChatRequest, Message, Profile, Reply, Usage
 from llm_studies.llm import client as client_module
+from llm_studies.llm import replies
 from llm_studies.llm.ask import CallFailed, UpstreamBusy
 from llm_studies.llm.client import Client
 from llm_studies.llm.keys import Keys
 from llm_studies.llm.plain_wire import PlainWire
-from llm_studies.llm.wire import OpenAIWire
+from llm_studies.llm.wire import OpenAIWire, WireError
 
 WIRE_OF = client_module.wire_of
 SECRET = "sk-very-secret-0123456789"
@@ -284,3 +285,52 @@ async def test_the_key_is_sent_and_shown_nowhere(
     assert server.headers[-1]["authorization"] == f"Bearer {SECRET}"
     assert SECRET not in "".join(seen)
     assert SECRET not in caplog.text
+
+
+SHOWN = "Zq7-Wk9-Xj4-Vb2-Qh6-Zt8"
+"""No three characters on end are in any message of ours."""
+
+
+@pytest.mark.parametrize("status", [400, 404, 500])
+@pytest.mark.parametrize("kept", range(1, len(SHOWN), 5))
+async def test_no_part_of_the_key_is_left_where_a_message_is_cut(
+    server, fault, profile, request_, status, kept
+) -> None:
+    """The key begins so that ``kept`` characters of it stand before the cut."""
+    message = "x" * (replies.SHORT - 2 - kept) + " " + SHOWN + " and more" * 50
+    for body in (json.dumps({"error": {"message": message}}).encode(), message.encode()):
+        server.script = lambda _, arrival, body=body: fault(status=status, body=body)
+        with pytest.raises((CallFailed, OperatorError)) as caught:
+            await ask(changed(profile, api_key_env="KEY", attempts=2), request_, KEY=SHOWN)
+        assert "xxx" in str(caught.value)
+        assert not any(SHOWN[i : i + 3] in str(caught.value) for i in range(len(SHOWN) - 2))
+
+
+async def test_no_part_of_the_key_is_left_in_a_connection_error(profile, request_, monkeypatch) -> None:
+    async def post(self: Any, body: bytes, key: str | None) -> Any:
+        raise WireError("y" * (replies.SHORT - 10) + f" illegal header Bearer {SHOWN}" + "z" * 300)
+
+    for wire in (PlainWire, OpenAIWire):
+        monkeypatch.setattr(wire, "post", post)
+    with pytest.raises(CallFailed) as caught:
+        await ask(changed(profile, api_key_env="KEY", attempts=1), request_, KEY=SHOWN)
+    assert "yyy" in str(caught.value)
+    assert not any(SHOWN[i : i + 3] in str(caught.value) for i in range(len(SHOWN) - 2))
+
+
+async def test_retry_after_zero_is_no_leave_to_ask_at_once(server, fault, profile, request_, monkeypatch) -> None:
+    """Seven waits of the back-off's upper ends, 1 + 2 + ... + 64 ms and more, where every wait is its upper end."""
+    monkeypatch.setattr("random.Random.uniform", lambda self, low, high: high)
+    monkeypatch.setattr("llm_studies.llm.retries.LARGEST", 1.0)
+    waits: list[float] = []
+    sleep = asyncio.sleep
+
+    async def slept(seconds: float) -> None:
+        if seconds:  # the server's are 0
+            waits.append(seconds)
+        await sleep(0)
+
+    monkeypatch.setattr("llm_studies.llm.attempts.asyncio.sleep", slept)
+    server.script = lambda body, arrival: fault(status=429, headers={"retry-after": "0"}) if arrival < 7 else fault()
+    await ask(profile, request_)
+    assert waits == pytest.approx([1.1 * 0.001 * 2**i for i in range(7)])

@@ -137,5 +137,5 @@ async def test_no_server_and_an_unknown_model_are_said_before_any_paid_call(
 def test_require_names_each_thing() -> None:
     found = Honoured(base_url="http://a/v1", model="m", created="", calls=10, **dict.fromkeys(CAPABILITIES, False))
     require(found, ())
-    with pytest.raises(OperatorError, match=r"ignores seed \(samples .*; stop \(replies"):
-        require(found, ("stop", "seed"))
+    with pytest.raises(OperatorError, match=r"ignores max_tokens \(replies .*; usage \(tokens"):
+        require(found, ("usage", "max_tokens"))

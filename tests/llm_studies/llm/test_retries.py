@@ -30,6 +30,22 @@ def test_backoff_is_exponential_with_full_jitter_and_bounded(monkeypatch: pytest
         assert sum(waits) / 2000 == pytest.approx(upper / 2, rel=0.05)  # uniform: 4.4 standard errors
 
 
+@pytest.mark.parametrize("asked", [0.0, 0.01, 5.0])
+def test_a_wait_that_is_asked_for_is_kept_with_jitter_and_within_the_deadline(asked: float) -> None:
+    chance = random.Random(2)
+    waits = [retries.pause(3, asked, 60.0, chance) for _ in range(500)]
+    assert min(waits) > asked
+    assert max(waits) <= 1.1 * max(asked, retries.FIRST * 4)
+    assert len(set(waits)) == 500
+    close = [retries.pause(1, 5.0, 5.1, chance) for _ in range(500)]
+    assert 5.0 < min(close) < max(close) <= 5.1
+    assert max(close) > 5.09
+
+
+def test_a_wait_that_nobody_asks_for_is_the_backoff() -> None:
+    assert retries.pause(4, None, 60.0, random.Random(3)) == retries.backoff(4, random.Random(3))
+
+
 @pytest.mark.parametrize(
     ("status", "again"),
     [

@@ -8,12 +8,14 @@ import msgspec
 import pytest
 
 from common.errors import OperatorError
+from common.system import load, system
 from contracts.llm import ChatRequest, Price, Prices, Profile, Reply, Usage
 from contracts.studies import Limits
+from deploy.commands import configs
 from llm_studies.llm import run
 from llm_studies.llm.ask import CallFailed, CapReached, Missing
 from llm_studies.llm.folder import claim, journals
-from llm_studies.llm.journal import lines
+from llm_studies.llm.journal import Journal, lines
 
 PRICES = Prices(models={"m": Price(prompt=1e6, completion=1e6)})
 """One unit per token."""
@@ -132,7 +134,7 @@ async def test_an_error_is_written_down_and_asked_again(server, fault, profile, 
 
 async def test_a_study_that_cannot_succeed_stops_early(server, fault, profile, questions, tmp_path: Path) -> None:
     server.script = lambda body, arrival: fault(status=400) if "question" in str(body) else fault()
-    with pytest.raises(OperatorError, match="first 20 jobs all failed"):
+    with pytest.raises(OperatorError, match="20 jobs failed and no call succeeded"):
         await run.execute(questions(500), tmp_path, profile)
     assert sum(server.arrived.values()) - server.arrived[""] < 40
 
@@ -265,6 +267,63 @@ async def test_merging_what_does_not_belong_together_is_refused(profile, questio
         await run.merge([tmp_path / "nothing"], tmp_path / "out")
 
 
+async def test_one_folder_under_two_names_is_not_merged(profile, questions, tmp_path: Path, monkeypatch) -> None:
+    await run.execute(questions(2), tmp_path / "a", profile)
+    (tmp_path / "link").symlink_to(tmp_path / "a")
+    monkeypatch.chdir(tmp_path)
+    for other in (tmp_path / "a", tmp_path / "link", Path("a"), tmp_path / "a" / ".." / "a"):
+        with pytest.raises(OperatorError, match="are one folder"):
+            await run.merge([tmp_path / "a", other], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+async def test_a_run_that_is_being_written_is_not_merged(profile, questions, tmp_path: Path) -> None:
+    for name in "ab":
+        await run.execute(questions(2), tmp_path / name, profile)
+    writing = Journal(tmp_path / "b")
+    with pytest.raises(OperatorError, match="b: another process is running this study"):
+        await run.merge([tmp_path / "a", tmp_path / "b"], tmp_path / "out")
+    assert sorted(place.name for place in tmp_path.iterdir()) == ["a", "b"]
+    await writing.aclose()
+    assert await run.merge([tmp_path / "a", tmp_path / "b"], tmp_path / "out") == 4
+    assert sorted(place.name for place in tmp_path.iterdir()) == ["a", "b", "out"]
+
+
+@pytest.mark.parametrize("stopped", [OSError(28, "no space left"), asyncio.CancelledError(), KeyboardInterrupt()])
+async def test_an_interrupted_merge_leaves_nothing_in_the_way(
+    profile, questions, tmp_path: Path, monkeypatch, stopped
+) -> None:
+    for name in "ab":
+        await run.execute(questions(2), tmp_path / name, profile)
+    append, rows_ = Journal.append, iter(range(100))
+
+    def failing(self: Journal, row: Any) -> None:
+        if next(rows_) == 2:
+            raise stopped
+        append(self, row)
+
+    monkeypatch.setattr(Journal, "append", failing)
+    with pytest.raises(OperatorError if isinstance(stopped, OSError) else type(stopped)):
+        await run.merge([tmp_path / "a", tmp_path / "b"], tmp_path / "out")
+    assert sorted(place.name for place in tmp_path.iterdir()) == ["a", "b"]
+    assert await run.merge([tmp_path / "a", tmp_path / "b"], tmp_path / "out") == 4
+
+
+async def test_a_merge_that_was_killed_does_not_block_the_next(profile, questions, tmp_path: Path, monkeypatch) -> None:
+    await run.execute(questions(2), tmp_path / "a", profile)
+
+    async def killed(*_: Any) -> int:
+        raise SystemExit
+
+    with monkeypatch.context() as patched:
+        patched.setattr("llm_studies.llm.merge.shutil.rmtree", lambda *_, **__: None)
+        patched.setattr("llm_studies.llm.merge._copied", killed)
+        with pytest.raises(SystemExit):
+            await run.merge([tmp_path / "a"], tmp_path / "out")
+    assert len(list(tmp_path.iterdir())) == 2
+    assert await run.merge([tmp_path / "a"], tmp_path / "out") == 2
+
+
 def test_a_folder_of_another_study_is_refused(tmp_path: Path) -> None:
     claim(tmp_path, "a = 1\n")
     claim(tmp_path, "a = 1\n")
@@ -289,6 +348,35 @@ async def test_repeats_at_temperature_0_are_warned_of_once(profile, make_request
     assert any("5 replies repeat a request at temperature 0" in warning for warning in found.warnings)
 
 
+async def test_a_studys_own_repeat_control_is_nothing_to_warn_of(
+    profile, make_request, tmp_path, questions, caplog
+) -> None:
+    class Controlled(questions):
+        controls_repeats = True
+
+        def request(self, text: str) -> ChatRequest:
+            return make_request(text, max_tokens=16)
+
+    with caplog.at_level(logging.WARNING):
+        await run.execute(Controlled(5, repeats=2), tmp_path, profile)
+    assert not any("temperature 0" in record.message for record in caplog.records)
+    assert (await run.report(Controlled(5, repeats=2), tmp_path, profile)).warnings == ()
+    Controlled.controls_repeats = False
+    (warning,) = (await run.report(Controlled(5, repeats=2), tmp_path, profile)).warnings
+    assert "5 replies repeat a request at temperature 0" in warning
+
+
+@pytest.mark.parametrize(("name", "off"), [
+    ("bloomwise", {"repeat_control": 0}), ("icl_priors", {"grid": {"conditions": ["icl", "prior:zero"]}}),
+])  # fmt: skip
+def test_both_studies_say_whether_they_repeat_on_purpose(name: str, off: dict[str, Any]) -> None:
+    known = system(name)
+    config: Any = configs.read(known, "tiny")
+    other = msgspec.convert({"data": msgspec.to_builtins(config.data), **off}, type(config))
+    make = load(f"llm_studies.{name}.study:make")
+    assert [run.repeating(make(one, None)) for one in (config, other)] == [True, False]
+
+
 async def test_any_ask_can_stand_in_for_the_server(questions, tmp_path: Path) -> None:
     async def ask(request: ChatRequest, repeat: int = 0) -> Reply:
         if request.messages[0].content == "question 1":
@@ -299,8 +387,41 @@ async def test_any_ask_can_stand_in_for_the_server(questions, tmp_path: Path) ->
     profile = Profile(base_url="http://nowhere/v1", model="m", concurrency=2)
     outcome = await run.execute(questions(5), tmp_path, profile, client=ask, progress=seen.append)
     assert (outcome.failed, outcome.paid) == (1, 4)
-    assert [(p.done, p.total, p.planned) for p in seen] == [(i, 5, 5) for i in range(1, 6)]
+    assert [(p.done, p.total) for p in seen] == [(i, 5) for i in range(1, 6)]
     assert seen[-1].eta == 0.0
+
+
+async def test_the_time_left_is_judged_by_calls_really_made(questions, tmp_path: Path, monkeypatch) -> None:
+    """Replayed jobs are no speed: 90 of 100 are there, and the first call of ten takes a second."""
+
+    async def ask(request: ChatRequest, repeat: int = 0) -> Reply:
+        now[0] += 1.0
+        return Reply(text="x", finish="stop", usage=Usage(prompt_tokens=1, completion_tokens=1))
+
+    now = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    profile = Profile(base_url="http://nowhere/v1", model="m", concurrency=1)
+    await run.execute(questions(90), tmp_path, profile, client=ask)
+    now[0], seen = 1000.0, list[run.Progress]()
+    await run.execute(questions(100), tmp_path, profile, client=ask, progress=seen.append)
+    assert [one.eta for one in seen] == [None] * 90 + [9.0, 8.0, 7.0, 6.0, 5.0, 4.0, 3.0, 2.0, 1.0, 0.0]
+
+
+async def test_replayed_jobs_do_not_speak_for_a_dead_server(questions, tmp_path: Path) -> None:
+    alive, asked = [True], []
+
+    async def ask(request: ChatRequest, repeat: int = 0) -> Reply:
+        if not alive[0]:
+            asked.append(request)
+            raise CallFailed("gone")
+        return Reply(text="x", finish="stop", usage=Usage(prompt_tokens=1, completion_tokens=1))
+
+    profile = Profile(base_url="http://nowhere/v1", model="m", concurrency=1)
+    await run.execute(questions(50), tmp_path, profile, client=ask)
+    alive[0] = False
+    with pytest.raises(OperatorError, match="20 jobs failed and no call succeeded; the last failed because gone"):
+        await run.execute(questions(500), tmp_path, profile, client=ask)
+    assert len(asked) == 20
 
 
 async def test_a_jobs_own_cap_is_no_failure_of_the_server(questions, tmp_path: Path) -> None:

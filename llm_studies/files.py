@@ -1,4 +1,4 @@
-"""Reading data files: what is no data is told from data before anything is asked of a model."""
+"""Reading data files, for both studies: what is no data is told from data before anything is asked of a model."""
 
 import hashlib
 from pathlib import Path
