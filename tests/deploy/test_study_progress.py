@@ -8,7 +8,7 @@ from llm_studies.llm.run import Progress
 
 NOTHING = Usage(prompt_tokens=0, completion_tokens=0)
 BEGUN = Progress(
-    done=3, failed=1, total=10, paid=7, planned=20, usage=NOTHING, cost=0.126, currency="EUR", eta=75.4
+    done=3, failed=1, total=10, paid=7, usage=NOTHING, cost=0.126, currency="EUR", eta=75.4
 )  # fmt: skip
 
 
@@ -21,7 +21,7 @@ def test_spans_are_readable(seconds, words):
 
 
 def test_calls_failures_cost_and_time_left_are_told():
-    assert said(BEGUN) == "7 calls, 1 failed, 0.13 EUR, 75 s left"
+    assert said(BEGUN) == "7 calls, 1 failed, 0.13 EUR, at most 75 s left"
     assert said(BEGUN._replace(failed=0, cost=None, eta=None)) == "7 calls"
     assert said(BEGUN._replace(done=10, failed=0)) == "7 calls, 0.13 EUR"
 
