@@ -5,6 +5,7 @@ A bare ASGI application: inference on small models is dominated by what stands a
 
 import time
 from collections.abc import Awaitable, Callable
+from functools import lru_cache
 from importlib.metadata import version as distribution_version
 from typing import Any, NamedTuple
 
@@ -148,6 +149,7 @@ OF_VERSION = {
 ROUTES = (*FIXED.values(), LOAD, *OF_MODEL.values(), *OF_VERSION.values())
 
 
+@lru_cache(256)
 def resolve(path: str) -> tuple[Route, str]:
     """The route of a path and the reference of its model. Raises Unknown."""
     parts = path.split("/")

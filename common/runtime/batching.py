@@ -43,13 +43,13 @@ class Layout:
     def size(self, request: Arrays) -> Size:
         """Rows and dynamic sizes of a checked request."""
         rows = len(request[self._rows_of])
-        return Size(rows, tuple([request[name].shape[axis] for name, axis in self._found]))
+        return Size(rows, tuple([request[name].shape[axis] for name, axis in self._found]) if self._found else ())
 
     def merge(self, requests: Sequence[Arrays], sizes: Sequence[Size]) -> Arrays:
         """Concatenate along the batch; shorter requests are filled up with ``Tensor.pad``."""
         if len(requests) == 1:
             return requests[0]
-        if all(size.dynamic == sizes[0].dynamic for size in sizes):
+        if not self.dims or all(size.dynamic == sizes[0].dynamic for size in sizes):
             return {t.name: np.concatenate([request[t.name] for request in requests]) for t in self.inputs}
         whole = padded(sizes)
         return {t.name: self._pad(t, [request[t.name] for request in requests], whole) for t in self.inputs}
@@ -69,7 +69,10 @@ class Layout:
         start = 0
         for size in sizes:
             rows = slice(start, start + size.rows)
-            answers.append({t.name: outputs[t.name][(rows, *self._trim(t, size))] for t in self.outputs})
+            if self.dims:
+                answers.append({t.name: outputs[t.name][(rows, *self._trim(t, size))] for t in self.outputs})
+            else:
+                answers.append({t.name: outputs[t.name][rows] for t in self.outputs})
             start += size.rows
         return answers
 

@@ -189,9 +189,9 @@ def measure_overload(
 
 
 def measure_leavers(port: int, oracles: Sequence[Oracle]) -> Iterator[LeaversRow]:
-    """As many callers as the server admits, gone before the second execution can start."""
+    """As many callers as the server admits, gone before the second execution can start: one row of heavy takes 2 ms."""
     for oracle in oracles:
-        yield measure.leavers(port, oracle, callers=100, stay=0.005)
+        yield measure.leavers(port, oracle, callers=100, stay=0.0015)
 
 
 def interleaved(
