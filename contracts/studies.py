@@ -21,10 +21,6 @@ class StudyLimits(Record, frozen=True, kw_only=True):
     """Share of replies without an answer above which the report carries a warning."""
 
 
-Limits = StudyLimits
-"""As study files call it; the schema of a contract has one name for the whole suite."""
-
-
 class Table(Record, frozen=True, kw_only=True):
     """One table of a report."""
 

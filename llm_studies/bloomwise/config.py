@@ -7,7 +7,7 @@ from msgspec import Meta
 
 from contracts._base import Positive, Record
 from contracts.llm import Profile
-from contracts.studies import Limits
+from contracts.studies import StudyLimits
 from llm_studies.bloomwise.attempt import Decoding
 from llm_studies.bloomwise.ladder import Ladder
 
@@ -88,4 +88,4 @@ class Config(Record, frozen=True, kw_only=True):
     bootstrap: Bootstrap = Bootstrap()
     profile: Profile | None = None
     """The upstream model."""
-    limits: Limits = Limits()
+    limits: StudyLimits = StudyLimits()

@@ -70,8 +70,3 @@ def pairwise(labels: np.ndarray, measure: Measure = "micro_f1") -> np.ndarray:
 def unanimous(labels: np.ndarray) -> np.ndarray:
     """Items on which all annotators give the same set, bool (items,)."""
     return (labels == labels[:1]).all((0, 2))
-
-
-def disagreement(labels: np.ndarray) -> np.ndarray:
-    """Per label, how many items the annotators do not all agree on, int (labels,)."""
-    return (labels != labels[:1]).any(0).sum(0)

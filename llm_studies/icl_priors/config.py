@@ -6,7 +6,7 @@ from msgspec import Meta
 
 from contracts._base import Positive, Record
 from contracts.llm import Profile
-from contracts.studies import Limits
+from contracts.studies import StudyLimits
 
 Condition = Literal[
     "icl",
@@ -83,7 +83,7 @@ class Config(Record, frozen=True, kw_only=True):
     """A study of task priors."""
 
     profile: Profile | None = None
-    limits: Limits = Limits()
+    limits: StudyLimits = StudyLimits()
     data: Data = Data()
     grid: Grid = Grid()
     reference: str | None = None

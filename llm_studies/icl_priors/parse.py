@@ -12,8 +12,6 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple
 
-import numpy as np
-
 from llm_studies.icl_priors.negation import NEGATIONS, affirmed
 from llm_studies.icl_priors.vocabulary import Vocabulary, vocabulary
 
@@ -70,11 +68,6 @@ def parse(
     if not answer:
         return Parsed((), "truncated" if cut else "invalid", "nothing")
     return _json(answer, words, cut) or _line(answer, words, cut) or _prose(answer, words, cut)
-
-
-def bits(parsed: Parsed, names: Sequence[str]) -> np.ndarray:
-    """The label vector, bool (labels,)."""
-    return np.isin(names, parsed.labels)
 
 
 def legacy(text: str, names: Sequence[str], *, header: str = "", reasoning: bool = False) -> tuple[str, ...]:

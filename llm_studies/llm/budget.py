@@ -3,7 +3,7 @@
 import asyncio
 
 from contracts.llm import ChatRequest, Lost, Price, Reply, Usage
-from contracts.studies import Limits
+from contracts.studies import StudyLimits
 from llm_studies.llm.ask import CapReached
 from llm_studies.llm.journal import Paid
 from llm_studies.llm.prices import cost
@@ -25,7 +25,7 @@ class Budget:
     we did so far; so only attempts begun before the first count can cost more than was reserved for them.
     """
 
-    def __init__(self, limits: Limits, price: Price | None, paid: Paid) -> None:
+    def __init__(self, limits: StudyLimits, price: Price | None, paid: Paid) -> None:
         self._capped = limits.cost is not None
         self._cost = float("inf") if limits.cost is None else limits.cost * ROUNDING
         self._calls = float("inf") if limits.calls is None else limits.calls

@@ -5,7 +5,7 @@ from functools import cache
 
 from common.errors import OperatorError
 from contracts.llm import CallRow, ChatRequest, Plan, Price, Profile, Reply, Usage
-from contracts.studies import Limits
+from contracts.studies import StudyLimits
 from llm_studies.llm.journal import Paid
 from llm_studies.llm.keys import Keys
 from llm_studies.llm.prices import cost
@@ -73,7 +73,7 @@ async def counted(study: Study, ask: PlanAsk, shard: Shard = WHOLE) -> None:
         number += 1
 
 
-def affordable(plan: Plan, limits: Limits, price: Price | None, paid: Paid, shard: Shard = WHOLE) -> None:
+def affordable(plan: Plan, limits: StudyLimits, price: Price | None, paid: Paid, shard: Shard = WHOLE) -> None:
     """Raises OperatorError when the limits do not allow what was paid and what is planned together.
 
     ``plan`` and ``limits`` are the shard's, see ``share``.

@@ -11,7 +11,7 @@ import msgspec
 from common.errors import OperatorError
 from contracts._base import Record
 from contracts.llm import Honoured, Plan, Price, Prices, Profile, Usage
-from contracts.studies import Limits, StudyReport
+from contracts.studies import StudyLimits, StudyReport
 from llm_studies.llm import folder as files
 from llm_studies.llm.account import Account
 from llm_studies.llm.ask import Ask, Missing
@@ -28,7 +28,7 @@ from llm_studies.llm.shards import WHOLE, Shard, in_shard, share
 from llm_studies.llm.study import Repeating, Study, keep
 from llm_studies.llm.workers import Tally, work_off
 
-UNLIMITED = Limits()
+UNLIMITED = StudyLimits()
 
 __all__ = ["Outcome", "Progress", "execute", "merge", "plan", "report"]
 
@@ -115,7 +115,7 @@ async def execute(
     folder: Path,
     profile: Profile,
     *,
-    limits: Limits = UNLIMITED,
+    limits: StudyLimits = UNLIMITED,
     prices: Prices | None = None,
     shard: Shard = WHOLE,
     reuse: Sequence[Path] = (),

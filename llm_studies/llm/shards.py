@@ -4,7 +4,7 @@ import hashlib
 
 from msgspec.structs import replace
 
-from contracts.studies import Limits
+from contracts.studies import StudyLimits
 from llm_studies.llm.study import Job
 
 Shard = tuple[int, int]
@@ -23,7 +23,7 @@ def in_shard(job: Job, shard: Shard) -> bool:
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") % shard[1] == shard[0]
 
 
-def share(limits: Limits, shard: Shard) -> Limits:
+def share(limits: StudyLimits, shard: Shard) -> StudyLimits:
     """What one part may spend, so that all of them together keep to the limits although none knows of another: an
     equal part of the cost, and of the calls, of which the first parts have one more where they do not divide."""
     index, count = shard

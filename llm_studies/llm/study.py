@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 from contracts._base import Record
-from contracts.studies import Limits, StudyReport
+from contracts.studies import StudyLimits, StudyReport
 from llm_studies.llm.ask import Ask
 
 Capability = Literal["deterministic", "temperature", "system_role", "usage", "max_tokens"]
 """A field of ``contracts.llm.Honoured`` that a study of ours may need."""
 
 
-def bounded(limits: Limits) -> frozenset[Capability]:
+def bounded(limits: StudyLimits) -> frozenset[Capability]:
     """What every study needs so that what it may spend is known: ``limits.cost`` is kept by what the server counts."""
     return frozenset({"max_tokens"}) if limits.cost is None else frozenset({"max_tokens", "usage"})
 

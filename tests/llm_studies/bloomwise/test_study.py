@@ -14,7 +14,7 @@ import pytest
 
 from common.errors import OperatorError
 from contracts.llm import ChatRequest, Profile, Reply, Usage
-from contracts.studies import Limits, StudyReport, Table
+from contracts.studies import StudyLimits, StudyReport, Table
 from llm_studies.bloomwise.config import Config, Items, Sampling
 from llm_studies.bloomwise.extract import same
 from llm_studies.bloomwise.ladder import Ladder
@@ -272,7 +272,7 @@ def test_what_a_study_needs_of_a_server() -> None:
     assert make(Config(methods=("cot",)), None).needs == always
     warm = Config(methods=("cot",), ladders={"warm": Ladder(temperature=0.7)})
     assert make(warm, None).needs == always | {"temperature"}
-    capped = Config(methods=("cot",), limits=Limits(cost=1.0))
+    capped = Config(methods=("cot",), limits=StudyLimits(cost=1.0))
     assert make(capped, None).needs == always | {"usage"}
     profile = Profile(base_url="http://127.0.0.1:1/v1", model="m")
     assert make(Config(methods=("cot",), profile=profile), None).needs == always

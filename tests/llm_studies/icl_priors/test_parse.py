@@ -1,13 +1,12 @@
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from common.errors import Invalid
-from llm_studies.icl_priors.parse import STATUSES, bits, legacy, parse
+from llm_studies.icl_priors.parse import STATUSES, legacy, parse
 from llm_studies.icl_priors.vocabulary import aliases, vocabulary
 
 SETS = {
@@ -105,11 +104,6 @@ def test_a_name_of_the_set_beats_the_table() -> None:
 def test_unusable_label_sets_are_refused(names: tuple[str, ...]) -> None:
     with pytest.raises(Invalid, match="label set"):
         parse("joy", names)
-
-
-def test_bits_are_in_label_set_order() -> None:
-    assert bits(parse("anger, joy", EMOTIONS), EMOTIONS).tolist() == [True] + [False] * 5 + [True]
-    assert bits(parse("none", EMOTIONS), EMOTIONS).dtype == np.bool_
 
 
 def test_the_alias_table_is_consistent() -> None:

@@ -16,7 +16,7 @@ from sklearn.metrics import f1_score
 
 from common.errors import OperatorError
 from contracts.llm import ChatRequest, Profile, Reply, Usage
-from contracts.studies import LabelPrediction, Limits, StudyReport, Table
+from contracts.studies import LabelPrediction, StudyLimits, StudyReport, Table
 from llm_studies.icl_priors import study as study_module
 from llm_studies.icl_priors.conditions import first_runs, prompt_runs
 from llm_studies.icl_priors.config import Condition, Config, Data, Generated, Grid
@@ -240,7 +240,7 @@ async def test_replies_without_an_answer_are_counted_and_warned_of() -> None:
     async def refusing(request: ChatRequest, repeat: int = 0) -> Reply:
         return Reply(text="", finish="content_filter", usage=Usage(prompt_tokens=1, completion_tokens=0))
 
-    settings = config(Grid(conditions=("icl",), shots=(5,)), limits=Limits(invalid=0.05))
+    settings = config(Grid(conditions=("icl",), shots=(5,)), limits=StudyLimits(invalid=0.05))
     report = await carried_out(made(settings), Journal(refusing))
     statuses = table(report, "statuses")
     assert all(row[statuses.columns.index("refused")] == row[3] for row in statuses.rows)
@@ -267,7 +267,7 @@ def test_a_study_without_repeat_control_needs_a_deterministic_server() -> None:
 
 
 def test_a_cap_on_cost_needs_a_server_that_counts() -> None:
-    capped = replace(config(Grid()), limits=Limits(cost=1.0))
+    capped = replace(config(Grid()), limits=StudyLimits(cost=1.0))
     assert made(capped).needs == {"max_tokens", "deterministic", "usage"}
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from common.errors import OperatorError
 from contracts.llm import CallRow, Price, Prices, Usage
-from contracts.studies import Limits
+from contracts.studies import StudyLimits
 from llm_studies.llm import run
 from llm_studies.llm.ask import CapReached
 from llm_studies.llm.budget import Bill, Budget
@@ -86,7 +86,7 @@ async def test_what_is_billed_without_a_reply_is_in_the_sums(profile, questions,
 
 
 @pytest.mark.parametrize("name", HALF)
-@pytest.mark.parametrize("limits", [Limits(cost=800.0), Limits(calls=25)])
+@pytest.mark.parametrize("limits", [StudyLimits(cost=800.0), StudyLimits(calls=25)])
 async def test_a_server_of_half_replies_cannot_overrun_the_caps(
     profile, questions, tmp_path: Path, billed, unplanned, name, limits
 ) -> None:
@@ -107,7 +107,7 @@ async def test_calls_that_never_succeed_are_paid_for_too(
 ) -> None:
     bills = billed(name, lambda arrival: True)
     profile = msgspec.structs.replace(profile, attempts=3, concurrency=2)
-    ended = await run.execute(questions(15), tmp_path, profile, limits=Limits(cost=500.0), prices=PRICES)
+    ended = await run.execute(questions(15), tmp_path, profile, limits=StudyLimits(cost=500.0), prices=PRICES)
     assert (ended.calls, ended.lost) == (0, len(bills))
     assert ended.cost == sum(bills) <= 500.0
     assert "reached its limits" in (ended.stopped or "")
@@ -121,8 +121,8 @@ async def test_what_was_lost_counts_when_the_plan_is_held_against_the_limits(
     await run.execute(questions(9), tmp_path, profile, prices=PRICES)
     assert paid(tmp_path).lost == 18
     with pytest.raises(OperatorError, match=r"the study may make 28 calls"):
-        await run.execute(questions(10), tmp_path, profile, limits=Limits(calls=27))
-    assert (await run.execute(questions(10), tmp_path, profile, limits=Limits(calls=30))).complete
+        await run.execute(questions(10), tmp_path, profile, limits=StudyLimits(calls=27))
+    assert (await run.execute(questions(10), tmp_path, profile, limits=StudyLimits(calls=30))).complete
 
 
 async def test_a_bill_is_kept_when_the_study_is_stopped_between_two_attempts(
@@ -140,7 +140,7 @@ async def test_a_bill_is_kept_when_the_study_is_stopped_between_two_attempts(
 
 async def test_two_calls_that_both_lost_do_not_wait_for_one_another(make_request) -> None:
     """While it waits to try again a call is not under way: the first has the rest of the budget, the second ends."""
-    budget = Budget(Limits(calls=3), None, Paid())
+    budget = Budget(StudyLimits(calls=3), None, Paid())
     first, second = Bill(budget, make_request("a")), Bill(budget, make_request("b"))
     await first.attempt()
     await second.attempt()
@@ -158,7 +158,7 @@ async def test_two_calls_that_both_lost_do_not_wait_for_one_another(make_request
 
 async def test_the_count_of_a_half_reply_raises_the_next_worst_case(make_request) -> None:
     """Our estimate of the prompt is 11 tokens, the server's count 110: ten times 9 (1 byte, one message) is 90."""
-    budget = Budget(Limits(cost=500.0), PRICES.models["m"], Paid())
+    budget = Budget(StudyLimits(cost=500.0), PRICES.models["m"], Paid())
     request = make_request("How many?", max_tokens=16)
     bill = Bill(budget, request)
     await bill.attempt()

@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from contracts.llm import ChatRequest, Price, Prices, Profile, Reply
-from contracts.studies import Limits, StudyReport
+from contracts.studies import StudyLimits, StudyReport
 from llm_studies.bloomwise import study as bloomwise
 from llm_studies.bloomwise.config import Bootstrap, Items
 from llm_studies.bloomwise.config import Config as Steps
@@ -69,7 +69,7 @@ class Failing:
 
 
 async def ran(study: Any, folder: Path, ask: Ask, calls: int | None = None, prices: Prices | None = None) -> Any:
-    return await run.execute(study, folder, PROFILE, client=ask, limits=Limits(calls=calls), prices=prices)
+    return await run.execute(study, folder, PROFILE, client=ask, limits=StudyLimits(calls=calls), prices=prices)
 
 
 async def first(study: Any, folder: Path) -> Part:

@@ -10,7 +10,7 @@ import pytest
 from common.errors import OperatorError
 from common.system import load, system
 from contracts.llm import ChatRequest, Price, Prices, Profile, Reply, Usage
-from contracts.studies import Limits
+from contracts.studies import StudyLimits
 from deploy.commands import configs
 from llm_studies.llm import run
 from llm_studies.llm.ask import CallFailed, CapReached, Missing
@@ -205,15 +205,15 @@ async def test_the_plan_is_what_is_then_asked(profile, questions, tmp_path: Path
 
 
 async def test_a_cap_below_the_plan_is_refused_before_any_call(server, profile, questions, tmp_path: Path) -> None:
-    for limits in (Limits(cost=20 * 28 - 1), Limits(calls=19)):
+    for limits in (StudyLimits(cost=20 * 28 - 1), StudyLimits(calls=19)):
         with pytest.raises(OperatorError, match="its limit is"):
             await run.execute(questions(20), tmp_path, profile, limits=limits, prices=PRICES)
     with pytest.raises(OperatorError, match="needs prices"):
-        await run.execute(questions(20), tmp_path, profile, limits=Limits(cost=1.0))
+        await run.execute(questions(20), tmp_path, profile, limits=StudyLimits(cost=1.0))
     assert not server.arrived
 
 
-@pytest.mark.parametrize("limits", [Limits(cost=400.0), Limits(calls=17)])
+@pytest.mark.parametrize("limits", [StudyLimits(cost=400.0), StudyLimits(calls=17)])
 async def test_a_run_stops_before_its_cap_and_stays_valid(
     profile, questions, tmp_path: Path, monkeypatch, limits
 ) -> None:

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from common.errors import OperatorError
 from common.system import system
 from contracts.llm import Price, Prices, Profile
-from contracts.studies import Limits
+from contracts.studies import StudyLimits
 from deploy.commands import configs
 from llm_studies.bloomwise import study as bloomwise
 from llm_studies.bloomwise.config import Config as Steps
@@ -38,18 +38,18 @@ PRICES = Prices(models={"m": Price(prompt=1e6, completion=1e6)})
 
 @given(cost=st.floats(1e-6, 1e6), calls=st.integers(1, 10**6), count=st.integers(1, 500))
 def test_the_shares_add_up_to_the_limits(cost: float, calls: int, count: int) -> None:
-    parts = [share(Limits(cost=cost, calls=calls, invalid=0.2), (i, count)) for i in range(count)]
+    parts = [share(StudyLimits(cost=cost, calls=calls, invalid=0.2), (i, count)) for i in range(count)]
     assert sum(part.calls or 0 for part in parts) == calls
     assert sum(part.cost or 0.0 for part in parts) == pytest.approx(cost, rel=1e-9)
     assert {part.invalid for part in parts} == {0.2}
 
 
 def test_without_limits_there_is_no_share() -> None:
-    assert share(Limits(), (1, 3)) == Limits()
-    assert share(Limits(cost=2.0, calls=3), WHOLE) == Limits(cost=2.0, calls=3)
+    assert share(StudyLimits(), (1, 3)) == StudyLimits()
+    assert share(StudyLimits(cost=2.0, calls=3), WHOLE) == StudyLimits(cost=2.0, calls=3)
 
 
-@pytest.mark.parametrize("limits", [Limits(cost=700.0), Limits(calls=31)])
+@pytest.mark.parametrize("limits", [StudyLimits(cost=700.0), StudyLimits(calls=31)])
 async def test_the_shards_together_never_spend_more(profile, questions, tmp_path: Path, monkeypatch, limits) -> None:
     """As when the plan was wrong: each shard's own check holds without it."""
     monkeypatch.setattr("llm_studies.llm.run.affordable", lambda *_: None)
@@ -79,12 +79,12 @@ async def test_a_share_below_the_plan_is_refused_before_any_call(server, profile
     part = await run.plan(questions(40), profile, prices=PRICES, shard=(1, 2))
     assert part.cost is not None
     with pytest.raises(OperatorError, match=r"^shard 1/2 may make .* its share \(1/2\) of the limit is"):
-        await run.execute(questions(40), tmp_path, profile, limits=Limits(calls=2 * part.calls - 2), shard=(1, 2))
-    small = Limits(cost=2 * part.cost - 2)
+        await run.execute(questions(40), tmp_path, profile, limits=StudyLimits(calls=2 * part.calls - 2), shard=(1, 2))
+    small = StudyLimits(cost=2 * part.cost - 2)
     with pytest.raises(OperatorError, match=r"^shard 1/2 may cost .* its share \(1/2\) of the limit is"):
         await run.execute(questions(40), tmp_path, profile, limits=small, prices=PRICES, shard=(1, 2))
     assert not server.arrived
-    enough = Limits(cost=2 * part.cost, calls=2 * part.calls)
+    enough = StudyLimits(cost=2 * part.cost, calls=2 * part.calls)
     done = await run.execute(questions(40), tmp_path, profile, limits=enough, prices=PRICES, shard=(1, 2))
     assert (done.complete, done.calls) == (True, part.calls)
 
