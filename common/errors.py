@@ -4,9 +4,12 @@ KitharaError
 |-- Rejected            the caller must change the request        400
 |   |-- Malformed       the body cannot be read at all            400
 |   |-- Unknown         no such model, version, tag set ...       404
+|   |-- Conflict        it does not fit what is there           409
+|   |-- Stale           made for a version that has passed      412
 |   |-- TooLarge        over a stated limit                       413
 |   |-- Unsupported     a media type that is not taken            415
 |   |-- Invalid         readable, but a field is wrong            422
+|   |-- Unconditional   an edit must name the version it is for 428
 |   `-- TooMany         this caller asks too often                429
 |-- Unavailable         wait and ask again                        503
 |   |-- QueueFull       refused early, nothing was computed       503
@@ -50,6 +53,14 @@ class Unknown(Rejected):
     status, slug, title = 404, "unknown", "No such resource"
 
 
+class Conflict(Rejected):
+    status, slug, title = 409, "conflict", "Conflict"
+
+
+class Stale(Rejected):
+    status, slug, title = 412, "stale", "Changed in the meantime"
+
+
 class TooLarge(Rejected):
     status, slug, title = 413, "too-large", "Over a limit"
 
@@ -64,7 +75,16 @@ class Invalid(Rejected):
     @classmethod
     def field(cls, name: str, message: str) -> Self:
         """For one field: ``message`` says what is wrong with it and what is right."""
-        return cls(f"{name}: {message}", errors=(FieldError(field=name, message=message),))
+        return cls.fields((FieldError(field=name, message=message),))
+
+    @classmethod
+    def fields(cls, errors: tuple[FieldError, ...]) -> Self:
+        """For all that is wrong at once."""
+        return cls("; ".join(f"{e.field or 'body'}: {e.message}" for e in errors), errors=errors)
+
+
+class Unconditional(Rejected):
+    status, slug, title = 428, "unconditional", "If-Match is missing"
 
 
 class TooMany(Rejected):

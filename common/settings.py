@@ -60,6 +60,9 @@ class Settings(Record, frozen=True, kw_only=True):
     """Profile (TOML) of the language model behind ``/v1/llm``; none: the routes that need one say so (503)."""
     llm_prices: str | None = None
     """Price file (TOML) by which ``/v1/llm`` tells what an answer cost; none: it does not."""
+    database: str | None = None
+    """Where tag sets are kept: sqlite+aiosqlite:///FILE or postgresql+asyncpg://USER:PASSWORD@HOST/NAME; none: a file
+    in $XDG_DATA_HOME/kithara (~/.local/share/kithara)."""
     keep_alive_seconds: Positive = 75
     """An idle connection is closed after it; longer than the load balancer's own."""
     unready_seconds: Annotated[float, Meta(ge=0.0)] = 1.0

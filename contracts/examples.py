@@ -20,6 +20,35 @@ from contracts.models import (
     ModelSummary,
     Readiness,
 )
+from contracts.music_fewshot import (
+    ClipEmbedding,
+    Decision,
+    Edit,
+    EditList,
+    Explanation,
+    ExportedTagSet,
+    ListOptions,
+    NearClip,
+    NearCombination,
+    NewItem,
+    NewItems,
+    NewTagSet,
+    RuleCheck,
+    Segment,
+    SelfCheck,
+    SupportItem,
+    TagCheck,
+    TaggedClip,
+    TagInfo,
+    TagOptions,
+    TagPatch,
+    TagResponse,
+    TagScore,
+    TagSet,
+    TagSetList,
+    TagSetPatch,
+    TagSetSummary,
+)
 from contracts.priors import (
     Demonstration,
     FitCheck,
@@ -104,7 +133,136 @@ _PULL = PullEstimate(
     cells=12,
 )
 
+_SUPPORT = (
+    SupportItem(
+        id="7e8f90120194c2f1b7d84e0f9a6b3c5d",
+        clip="reel.flac",
+        tags=("fast", "violin"),
+        seconds=31.4,
+        windows=8,
+        audio_sha256="3" * 64,
+    ),
+    SupportItem(
+        id="8e8f90120194c2f1b7d84e0f9a6b3c5e",
+        clip="air.flac",
+        tags=("slow", "violin"),
+        seconds=48.0,
+        windows=13,
+        audio_sha256="4" * 64,
+    ),
+)
+_TAG_SETS = TagSetSummary(
+    id=REQUEST_ID,
+    name="session tunes",
+    description="",
+    version=2,
+    model="music-embedding@1",
+    graph_sha256="1" * 64,
+    decision=Decision(),
+    overflow="refuse",
+    items=2,
+    created="2026-11-25T09:00:00.000+00:00",
+    changed="2026-11-25T09:05:00.000+00:00",
+)
+_NEAR = NearClip(item=_SUPPORT[0].id, clip="reel.flac", similarity=0.91)
+
 EXAMPLES: tuple[Record, ...] = (
+    NewTagSet(
+        name="session tunes",
+        items=(
+            NewItem(clip="reel.flac", tags=("violin", "fast")),
+            NewItem(clip="air.flac", tags=("violin", "slow")),
+        ),
+    ),
+    NewItems(items=(NewItem(clip="jig.flac", tags=("flute", "fast")),)),
+    TagSet(
+        summary=_TAG_SETS,
+        tags=(
+            TagInfo(name="fast", supports=1),
+            TagInfo(name="slow", supports=1),
+            TagInfo(name="violin", supports=2),
+        ),
+        items=_SUPPORT,
+        combinations="5",
+        closed_sets=3,
+        exact=True,
+        warnings=("one clip alone speaks for 'fast', 'slow': add more clips of these tags",),
+    ),
+    TagSetList(tag_sets=(_TAG_SETS,)),
+    ListOptions(limit=10),
+    TagSetPatch(decision=Decision(rule="topk", k=2)),
+    TagPatch(name="fiddle"),
+    EditList(
+        edits=(
+            Edit(version=2, action="add-items", detail="air.flac", at="2026-11-25T09:05:00.000+00:00"),
+            Edit(version=1, action="create", detail="1 clips", at="2026-11-25T09:00:00.000+00:00"),
+        )
+    ),
+    TagOptions(rule="lcp", explain=1),
+    TagResponse(
+        clips=(
+            TaggedClip(
+                clip="file",
+                tags=("violin", "fast"),
+                scores=(
+                    TagScore(tag="violin", score=0.88, chosen=True),
+                    TagScore(tag="fast", score=0.84, chosen=True),
+                    TagScore(tag="slow", score=0.41, chosen=False),
+                ),
+                seconds=7.5,
+                windows=2,
+                explanation=Explanation(
+                    combinations=(
+                        NearCombination(tags=("fast", "violin"), similarity=0.91, clips=(_NEAR,), support=1),
+                    ),
+                    margin=0.05,
+                    nearest=_NEAR,
+                ),
+                segments=(
+                    Segment(start=0.0, end=3.69, tags=("violin", "fast")),
+                    Segment(start=3.69, end=7.38, tags=("violin",)),
+                ),
+            ),
+        ),
+        decision=Decision(rule="lcp"),
+        exact=True,
+        tag_set=REQUEST_ID,
+        version=2,
+        model="music-embedding@1",
+        request_id=REQUEST_ID,
+    ),
+    SelfCheck(
+        items=24,
+        true=1.8,
+        rules=(
+            RuleCheck(rule="lcp", macro_f1=0.61, micro_f1=0.66, predicted=1.7),
+            RuleCheck(rule="blend", macro_f1=0.68, micro_f1=0.71, predicted=2.0),
+        ),
+        tags=(TagCheck(tag="violin", supports=9, precision=0.8, recall=0.89, f1=0.84, confused_with=("flute",)),),
+        best_rule="blend",
+        tag_set=REQUEST_ID,
+        version=2,
+        request_id=REQUEST_ID,
+    ),
+    ExportedTagSet(
+        name="session tunes",
+        description="",
+        model="music-embedding@1",
+        graph_sha256="1" * 64,
+        decision=Decision(),
+        overflow="refuse",
+        items=_SUPPORT,
+    ),
+    ClipEmbedding(
+        model="music-embedding@1",
+        graph_sha256="1" * 64,
+        audio_sha256="3" * 64,
+        seconds=31.4,
+        windows=8,
+        steadiness=0.93,
+        norm=2.5,
+        embedding=(1.5, -2.0),
+    ),
     SolveRequest(problem="A box holds 12 pencils. How many pencils do 7 boxes hold?"),
     _LEVEL,
     SolveResponse(

@@ -49,6 +49,18 @@ class TextInput(Record, frozen=True, kw_only=True):
     """Of one text; what follows is not read."""
 
 
+class AudioInput(Record, frozen=True, kw_only=True):
+    """From a clip of any length to the graph's rows: mono, resampled, cut into windows without overlap.
+
+    What does not fill a last window is dropped; a clip shorter than one window is repeated until it fills one. The mean
+    over the windows stands for the clip.
+    """
+
+    sample_rate: Positive
+    window: Positive
+    """Samples."""
+
+
 class Interval(Record, frozen=True, kw_only=True):
     """A two-sided interval at ``level``."""
 
@@ -96,7 +108,7 @@ class ModelCard(Record, frozen=True, kw_only=True):
     name: Name
     version: Positive
     system: Name
-    task: Literal["image-classification", "text-classification"]
+    task: Literal["image-classification", "text-classification", "music-embedding"]
     paper: str
     description: str
     use: Use
@@ -104,6 +116,7 @@ class ModelCard(Record, frozen=True, kw_only=True):
     labels: tuple[str, ...]
     image: ImageInput | None = None
     text: TextInput | None = None
+    audio: AudioInput | None = None
     thresholds: tuple[Probability, ...] = ()
     """Where several labels or none may apply: the probability from which on each of ``labels`` does."""
     limits: Limits = Limits()

@@ -4,16 +4,16 @@ A handler says so twice in one line each: ``opt=takes(IMAGE)`` on the route, ``a
 """
 
 import asyncio
-from collections.abc import Iterable
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 from urllib.parse import parse_qsl
 
 import msgspec
 from litestar import Request
-from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header
+from multipart import parse_options_header
 
 from common.errors import CallerLeft, DeadlineExceeded, Invalid, Malformed, TooLarge, Unsupported
 from common.http.exchange import BODY, Exchange, exchange
+from common.http.parts import MAX_FIELDS, form_parts, form_text, media_of
 from common.http.problems import field_error
 from contracts._base import Record
 from contracts.problem import FieldError
@@ -23,8 +23,6 @@ AnyRequest = Request[Any, Any, Any]
 
 FORM = "multipart/form-data"
 JSON = "application/json"
-MAX_FIELDS = 64
-"""Query parameters, or parts of a form."""
 FORM_OVERHEAD = 64 * 1024
 """Bytes of a form besides its file: boundaries, part headers, option fields."""
 LONGEST_SECONDS = 3600.0
@@ -35,12 +33,17 @@ TAKES = "takes"
 class Described(NamedTuple):
     """For the OpenAPI document: the Struct behind the query, and the body by media type.
 
-    A body is a Struct, or None for raw bytes; a form is a Struct and the name of its file part.
+    A body is a Struct, or None for raw bytes; a form is a Struct whose fields are its own, or JSON in one of them.
     """
 
     query: type[Record] | None
     body: dict[str, type[Record] | None]
     file_part: str | None = None
+    """Name of a form's only file."""
+    json_part: str | None = None
+    """Name of the field that holds a form's Struct."""
+    files: tuple[str, ...] = ()
+    """Media types of a form's files, where all parts besides its fields are files."""
 
 
 class Taker(Protocol):
@@ -64,7 +67,7 @@ class Query(Generic[T]):
 
     def read(self, request: AnyRequest) -> T:
         """Raises Invalid, Malformed."""
-        return _options(_query_items(request), self._options, "query")
+        return to_options(query_items(request), self._options, "query")
 
     def described(self) -> Described:
         """The Struct as query parameters."""
@@ -81,20 +84,40 @@ class JsonBody(Generic[T]):
     async def read(self, request: AnyRequest) -> T:
         """Raises Unsupported, TooLarge, Malformed, Invalid, DeadlineExceeded, CallerLeft."""
         ex = exchange(request)
-        _media_type(ex, (JSON,))
+        media_type(ex, (JSON,))
         body = await read_body(ex, request.receive, self._limit)
         if not body:
             raise Malformed(f"the body is empty; send {JSON}")
         try:
             return self._decoder.decode(body)
         except msgspec.ValidationError as error:
-            raise _invalid((field_error(error),)) from None
+            raise Invalid.fields((field_error(error),)) from None
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise Malformed(f"the body is not valid JSON: {error}") from None
 
     def described(self) -> Described:
         """The Struct as JSON body."""
         return Described(None, {JSON: self._body})
+
+
+class Bytes:
+    """A body of one media type, as it is, of at most ``limit`` bytes."""
+
+    def __init__(self, media: str, limit: int) -> None:
+        self._media, self._limit = media, limit
+
+    async def read(self, request: AnyRequest) -> bytes:
+        """Never empty. Raises Unsupported, TooLarge, Malformed, DeadlineExceeded, CallerLeft."""
+        ex = exchange(request)
+        media_type(ex, (self._media,))
+        body = await read_body(ex, request.receive, self._limit)
+        if not body:
+            raise Malformed(f"the body is empty; send {self._media}")
+        return body
+
+    def described(self) -> Described:
+        """Raw bytes."""
+        return Described(None, {self._media: None})
 
 
 class Upload(Generic[T]):
@@ -109,17 +132,17 @@ class Upload(Generic[T]):
     async def read(self, request: AnyRequest) -> tuple[bytes, T]:
         """Raises Unsupported, TooLarge, Malformed, Invalid, DeadlineExceeded, CallerLeft; never an empty file."""
         ex = exchange(request)
-        media, parameters = _media_type(ex, (*self._media, FORM))
-        items = _query_items(request)
+        media, parameters = media_type(ex, (*self._media, FORM))
+        items = query_items(request)
         # The options are checked first: a wrong one is told before megabytes travel.
-        options = _options(items, self._options, "query")
+        options = to_options(items, self._options, "query")
         if media != FORM:
             return self._not_empty(await read_body(ex, request.receive, self._limit)), options
         body = await read_body(ex, request.receive, self._limit + FORM_OVERHEAD)
         file, fields = self._from_form(body, parameters.get("boundary", ""))
         given = {name for name, _ in fields}
         query = [(name, value) for name, value in items if name not in given]
-        return file, _options([*query, *fields], self._options, "form")
+        return file, to_options([*query, *fields], self._options, "form")
 
     def described(self) -> Described:
         """Raw bytes or a form."""
@@ -128,23 +151,23 @@ class Upload(Generic[T]):
     def _from_form(self, body: bytes, boundary: str) -> tuple[bytes, list[tuple[str, str]]]:
         file: bytes | None = None
         fields: list[tuple[str, str]] = []
-        for segment, content in _parts(self._not_empty(body), boundary):
+        for segment, content in form_parts(self._not_empty(body), boundary):
             if segment.name != self._part:
                 name = segment.name or ""
-                fields.append((name, _text(name, content)))
+                fields.append((name, form_text(name, content)))
                 continue
             if file is not None:
-                raise _invalid((FieldError(field=f"form.{self._part}", message="given more than once"),))
-            if (segment.content_type or "").partition(";")[0].strip().lower() not in self._media:
+                raise Invalid.field(f"form.{self._part}", "given more than once")
+            if media_of(segment) not in self._media:
                 raise Unsupported(
                     f"part {self._part!r} is {segment.content_type or 'of no stated type'}; "
                     f"send it as {' or '.join(self._media)}"
                 )
             if len(content) > self._limit:
-                raise _too_large(self._limit)
+                raise too_large(self._limit)
             file = content
         if file is None:
-            raise _invalid((FieldError(field=f"form.{self._part}", message="missing; add the file as this part"),))
+            raise Invalid.field(f"form.{self._part}", "missing; add the file as this part")
         return self._not_empty(file), fields
 
     def _not_empty(self, content: bytes) -> bytes:
@@ -161,16 +184,16 @@ async def read_body(ex: Exchange, receive: Any, limit: int) -> bytes:
     length = ex.headers.get(b"content-length")
     try:
         if length is not None and length.isdigit() and int(length) > limit:
-            raise _too_large(limit)
+            raise too_large(limit)
         if (whole := ex.scope.get(BODY)) is not None:
             if len(whole) > limit:
-                raise _too_large(limit)
+                raise too_large(limit)
             return whole
         async with asyncio.timeout(max(0.0, ex.call.remaining(LONGEST_SECONDS))):
             message = await receive()
             body = message.get("body", b"")
             if len(body) > limit:
-                raise _too_large(limit)
+                raise too_large(limit)
             if message.get("more_body"):
                 body = await _rest(bytearray(body), receive, limit)
     except TooLarge:
@@ -192,12 +215,13 @@ async def _rest(body: bytearray, receive: Any, limit: int) -> bytes:
             raise CallerLeft("the caller left before its request was complete")
         body += message.get("body", b"")
         if len(body) > limit:
-            raise _too_large(limit)
+            raise too_large(limit)
         more = message.get("more_body", False)
     return bytes(body)
 
 
-def _media_type(ex: Exchange, taken: tuple[str, ...]) -> tuple[str, dict[str, str]]:
+def media_type(ex: Exchange, taken: tuple[str, ...]) -> tuple[str, dict[str, str]]:
+    """The body's media type and its parameters. Raises Unsupported for one that is not taken."""
     stated = ex.headers.get(b"content-type", b"").decode("latin-1")
     media, parameters = parse_options_header(stated)
     if media not in taken:
@@ -207,7 +231,8 @@ def _media_type(ex: Exchange, taken: tuple[str, ...]) -> tuple[str, dict[str, st
     return media, parameters
 
 
-def _query_items(request: AnyRequest) -> list[tuple[str, str]]:
+def query_items(request: AnyRequest) -> list[tuple[str, str]]:
+    """Names and values of the query. Raises Malformed."""
     query = request.scope["query_string"]
     if not query:
         return []
@@ -217,32 +242,8 @@ def _query_items(request: AnyRequest) -> list[tuple[str, str]]:
         raise Malformed(f"the query cannot be read: {error}") from None
 
 
-def _parts(body: bytes, boundary: str) -> Iterable[tuple[MultipartSegment, bytes]]:
-    """Name, headers and content of each part of a form."""
-    parts: list[tuple[MultipartSegment, bytes]] = []
-    try:
-        with PushMultipartParser(boundary, max_segment_count=MAX_FIELDS, strict=True) as parser:
-            segment, content = None, bytearray()
-            for event in (*parser.parse(body), *(() if parser.closed else parser.parse(b""))):
-                if isinstance(event, MultipartSegment):
-                    segment, content = event, bytearray()
-                elif event:
-                    content += event
-                elif segment is not None:
-                    parts.append((segment, bytes(content)))
-    except (MultipartError, ValueError) as error:
-        raise Malformed(f"the form cannot be read: {error}") from None
-    return parts
-
-
-def _text(name: str, content: bytes) -> str:
-    try:
-        return content.decode()
-    except UnicodeDecodeError:
-        raise _invalid((FieldError(field=f"form.{name}", message="is not UTF-8 text"),)) from None
-
-
-def _options(items: list[tuple[str, str]], options: type[T], where: str) -> T:
+def to_options(items: list[tuple[str, str]], options: type[T], where: str) -> T:
+    """Names and values as a Struct, coerced from text. Raises Invalid with all that is wrong."""
     given = dict(items)
     known = options.__struct_fields__
     errors = [
@@ -260,16 +261,13 @@ def _options(items: list[tuple[str, str]], options: type[T], where: str) -> T:
         if field.type is bool and given.get(field.encode_name, "true") not in ("true", "false")
     ]
     if errors:
-        raise _invalid(tuple(errors))
+        raise Invalid.fields(tuple(errors))
     try:
         return msgspec.convert(given, options, strict=False)
     except msgspec.ValidationError as error:
-        raise _invalid((field_error(error, where),)) from None
+        raise Invalid.fields((field_error(error, where),)) from None
 
 
-def _invalid(errors: tuple[FieldError, ...]) -> Invalid:
-    return Invalid("; ".join(f"{e.field or 'body'}: {e.message}" for e in errors), errors=errors)
-
-
-def _too_large(limit: int) -> TooLarge:
+def too_large(limit: int) -> TooLarge:
+    """For a body over ``limit`` bytes."""
     return TooLarge(f"the body is larger than the {limit} bytes that this route takes; send less")

@@ -12,6 +12,7 @@ from litestar.routes import HTTPRoute
 
 from common.http import oip
 from common.http.bodies import FORM, JSON, TAKES, Described
+from common.http.conditions import CONDITIONAL
 from common.http.events import EVENT_STREAM, STREAMS
 from contracts._base import Record
 from contracts.examples import EXAMPLES
@@ -29,18 +30,32 @@ from contracts.oip import (
 from contracts.problem import PROBLEM_MEDIA_TYPE, Problem
 
 ALSO = "also"
-"""Key of a route's ``opt``: further answers, a Struct by status, which are not problems."""
+"""Key of a route's ``opt``: further answers, a Struct (None: no body) by status, which are not problems."""
+REFUSES = "refuses"
+"""Key of a route's ``opt``: further statuses of problems."""
+BODILESS = (204, 304)
 REFERENCE = "#/components/schemas/{name}"
+TEXT = "text/plain"
 BINARY: dict[str, Any] = {"type": "string", "format": "binary"}
 LICENCE = {"name": "Apache-2.0", "identifier": "Apache-2.0"}
 ABOUT = """Every route takes two headers. `x-request-id` (letters, digits and `._:-`, at most 128) names the request in
 answers, problems and logs. `x-timeout-ms` gives it up after so many milliseconds (504)."""
+IF_MATCH = {
+    "name": "If-Match",
+    "in": "header",
+    "required": True,
+    "description": "The `ETag` of the version that the request is for, or `*` for any.",
+    "schema": {"type": "string", "pattern": r'^(\*|"[1-9][0-9]{0,17}")$'},
+}
 PROBLEMS = {
     400: "The request cannot be read.",
     404: "No such resource.",
+    409: "It does not fit what is there; the text says what to change.",
+    412: "Changed in the meantime: read it again.",
     413: "The body is over a stated limit.",
     415: "The media type is not taken.",
     422: "A field is wrong; `errors` names it.",
+    428: "`If-Match` is missing.",
     429: "This client asks too often; `Retry-After` says when to ask again.",
     500: "The service failed.",
     502: "The model failed on valid input.",
@@ -63,11 +78,16 @@ class Operation(NamedTuple):
     error: type[Record]
     events: dict[str, type[Record]] = {}
     """Struct by name, where the route can also answer with server-sent events."""
+    refuses: tuple[int, ...] = ()
+    """Statuses of problems that only this operation and its like answer with."""
+    conditional: bool = False
+    """Needs ``If-Match``."""
 
 
 def render(title: str, app: Litestar) -> bytes:
     """The document as JSON."""
-    operations = [*_of_litestar(app), *_of_oip()]
+    # Litestar keeps the handlers of one path in the order of their addresses.
+    operations = sorted([*_of_litestar(app), *_of_oip()], key=lambda operation: (operation.path, operation.method))
     schemas = _schemas(operations)
     paths: dict[str, dict[str, Any]] = {}
     for operation in operations:
@@ -76,7 +96,7 @@ def render(title: str, app: Litestar) -> bytes:
         {
             "openapi": "3.1.0",
             "info": {"title": title, "description": ABOUT, "version": version("kithara"), "license": LICENCE},
-            "paths": dict(sorted(paths.items())),
+            "paths": paths,
             "components": {"schemas": schemas},
         }
     )
@@ -104,9 +124,11 @@ def _of_handler(path: str, handler: HTTPRouteHandler) -> Iterator[Operation]:
             tag=next(iter(handler.resolve_tags()), "service"),
             takes=handler.opt.get(TAKES),
             answers={handler.status_code: answer, **handler.opt.get(ALSO, {})},
-            media=JSON if _is_json(answer) else "text/plain",
+            media=JSON if _is_json(answer) else getattr(handler.media_type, "value", handler.media_type) or TEXT,
             error=Problem,
             events=handler.opt.get(STREAMS, {}),
+            refuses=handler.opt.get(REFUSES, ()),
+            conditional=CONDITIONAL in handler.opt,
         )
 
 
@@ -145,7 +167,7 @@ def _types(operation: Operation) -> Iterator[Any]:
     yield from operation.events.values()
     yield from (answer for answer in operation.answers.values() if _is_json(answer))
     if operation.takes:
-        bodies = [body for media, body in operation.takes.body.items() if media != FORM]
+        bodies = [body for media, body in operation.takes.body.items() if media != FORM or operation.takes.json_part]
         yield from (kind for kind in bodies if kind is not None)
 
 
@@ -190,22 +212,26 @@ def _content(takes: Described, media: str, kind: type[Record] | None) -> dict[st
         return {"schema": BINARY}
     if media != FORM:
         return {"schema": _schema(kind)}
-    properties, required = _fields(kind)
+    if takes.json_part:
+        properties, required = {takes.json_part: _schema(kind)}, [takes.json_part]
+    else:
+        properties, required = _fields(kind)
     files = {takes.file_part: BINARY} if takes.file_part else {}
     raw = ", ".join(m for m, k in takes.body.items() if k is None)
+    encoding = {name: {"contentType": raw} for name in files}
     return {
         "schema": {
             "type": "object",
             "properties": {**files, **properties},
             "required": [*files, *required],
-            "additionalProperties": False,
+            "additionalProperties": BINARY | {"description": ", ".join(takes.files)} if takes.files else False,
         },
-        "encoding": {name: {"contentType": raw} for name in files},
+        "encoding": encoding | ({takes.json_part: {"contentType": JSON}} if takes.json_part else {}),
     }
 
 
 def _parameters(operation: Operation) -> list[dict[str, Any]]:
-    names = [part[1:-1] for part in operation.path.split("/") if part.startswith("{")]
+    names = [part[1:-1].partition(":")[0] for part in operation.path.split("/") if part.startswith("{")]
     parameters: list[dict[str, Any]] = [
         {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}} for name in names
     ]
@@ -215,6 +241,8 @@ def _parameters(operation: Operation) -> list[dict[str, Any]]:
             {"name": name, "in": "query", "required": name in required, "schema": schema}
             for name, schema in properties.items()
         ]
+    if operation.conditional:
+        parameters.append(IF_MATCH)
     return parameters
 
 
@@ -239,10 +267,15 @@ def _responses(operation: Operation) -> dict[str, Any]:
         statuses |= {413, 502, 504} | ({415, 422} if operation.error is Problem else set())
     elif operation.takes:
         statuses |= {422}
+    statuses |= set(operation.refuses) | ({412, 422, 428} if operation.conditional else set())
     media = PROBLEM_MEDIA_TYPE if operation.error is Problem else JSON
     responses: dict[str, Any] = {}
     for status, answer in operation.answers.items():
-        schema = _schema(answer) if _is_json(answer) else {"type": "string"}
+        if status in BODILESS:
+            responses[str(status)] = {"description": "Nothing more to say."}
+            continue
+        text = {"type": "string"} if operation.media == TEXT else BINARY
+        schema = _schema(answer) if _is_json(answer) else text
         content = {operation.media: {"schema": schema}} | (_events(operation) if status < 300 else {})
         responses[str(status)] = {"description": "The answer.", "content": content}
     for status in sorted(statuses - set(operation.answers)):

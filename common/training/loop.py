@@ -2,15 +2,14 @@
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from common.data.sampler import EpochSampler
 from common.errors import OperatorError
 from common.training import checkpoint, seeding
 from common.training.distributed import World
@@ -23,6 +22,27 @@ from contracts.runs import CheckpointSaved, EpochEnded, PhaseStarted, RunFinishe
 KEEP = 2
 """Resumable checkpoints that stay: the newest, and one more in case that one is damaged."""
 LOSS = "loss"
+Schedule = Literal["constant", "cosine"]
+
+
+class Sampler(Protocol):
+    """What an epoch is made of: a function of its number alone, so that a position is two numbers."""
+
+    def __len__(self) -> int:
+        """Batches per epoch."""
+        ...
+
+    def batches(self, epoch: int, start: int = 0) -> Iterator[Tensor]:
+        """The batches of an epoch from number ``start`` on; int64 (rows,), whole for every process."""
+        ...
+
+
+class Selection(NamedTuple):
+    """Reads the validation split; the figure ``name`` of what ``measure`` returns decides, larger is better."""
+
+    measure: Callable[[], dict[str, float]]
+    name: str
+    rows: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,26 +58,22 @@ class Phase:
     """Called once per phase: no moment outlives its objective."""
     step: Callable[[Tensor], dict[str, Tensor]]
     """Row numbers, int64 (b,) -> scalars that are means over these rows; ``loss`` is differentiated."""
+    sampler: Sampler | None = None
+    """None: the trainer's; as for the next two."""
+    selection: Selection | None = None
+    schedule: Schedule | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """How steps are made, the same in all phases."""
+    """How steps are made, the same in all phases that do not say otherwise."""
 
     accumulate: int = 1
-    schedule: Literal["constant", "cosine"] = "constant"
+    schedule: Schedule = "constant"
     warmup: int = 0
     clip: float | None = None
     checkpoint_every: int = 500
     log_every: int = 50
-
-
-class Selection(NamedTuple):
-    """Reads the validation split; the figure ``name`` of what ``measure`` returns decides, larger is better."""
-
-    measure: Callable[[], dict[str, float]]
-    name: str
-    rows: int
 
 
 class Position(Record, frozen=True, kw_only=True):
@@ -82,7 +98,7 @@ class Trainer:
         self,
         model: nn.Module,
         phases: Sequence[Phase],
-        sampler: EpochSampler,
+        sampler: Sampler,
         selection: Selection,
         run: Run,
         world: World,
@@ -114,9 +130,8 @@ class Trainer:
             self._phase(number, kept.part("optimizer") if kept and number == at.phase else {})
         last, position = self.phases[-1], self.at
         if self.world.leads:
-            best = Metric(
-                name=self.selection.name, split="validation", value=position.best or 0.0, n=self.selection.rows
-            )
+            selection = self._selection(last)
+            best = Metric(name=selection.name, split="validation", value=position.best or 0.0, n=selection.rows)
             path = self._best(last).relative_to(self.run.folder).as_posix()
             self.run.update(status="finished", checkpoint=path, selection=best)
         self._write(RunFinished(time=time.time(), step=position.step, seconds=self._seconds()))
@@ -152,16 +167,19 @@ class Trainer:
     def _epoch(self, phase: Phase, optimizer: torch.optim.Optimizer) -> None:
         self.model.train()
         number = sum(p.epochs for p in self.phases[: self.at.phase]) + self.at.epoch
-        total = phase.epochs * len(self.sampler)
-        for rows in self.sampler.batches(number, self.at.batch):
-            done = self.at.epoch * len(self.sampler) + self.at.batch
+        sampler = self.sampler if phase.sampler is None else phase.sampler
+        total = phase.epochs * len(sampler)
+        for rows in sampler.batches(number, self.at.batch):
+            done = self.at.epoch * len(sampler) + self.at.batch
             for group in optimizer.param_groups:
-                group["lr"] = phase.lr * factor(done, total, self.options.schedule, self.options.warmup)
+                group["lr"] = phase.lr * factor(
+                    done, total, phase.schedule or self.options.schedule, self.options.warmup
+                )
             self._step(phase, optimizer, rows, check=done == 0)
             self._move(batch=self.at.batch + 1, step=self.at.step + 1)
             if self.at.step % self.options.log_every == 0:
                 self._log(phase)
-            if self.at.step % self.options.checkpoint_every == 0 and self.at.batch < len(self.sampler):
+            if self.at.step % self.options.checkpoint_every == 0 and self.at.batch < len(sampler):
                 self._save(optimizer)
         self._validate(phase)
         self._save(optimizer)
@@ -187,10 +205,11 @@ class Trainer:
     def _validate(self, phase: Phase) -> None:
         self._log(phase)
         self.model.eval()
-        values = self.selection.measure()
-        figure = self.world.share_number(values[self.selection.name])
+        selection = self._selection(phase)
+        values = selection.measure()
+        figure = self.world.share_number(values[selection.name])
         if not math.isfinite(figure):
-            raise OperatorError(f"phase {phase.name}: {self.selection.name} is {figure}; lower the learning rate")
+            raise OperatorError(f"phase {phase.name}: {selection.name} is {figure}; lower the learning rate")
         better = self.at.best is None or figure > self.at.best
         self._move(epoch=self.at.epoch + 1, batch=0, best=figure if better else self.at.best)
         self._write(
@@ -203,6 +222,8 @@ class Trainer:
         self.world.share_number(0.0)  # nobody goes on before the file is there
 
     def _save(self, optimizer: torch.optim.Optimizer) -> None:
+        # Statistics of normalisation differ between processes: all go on with those that the checkpoint holds.
+        self.world.same_tensors(self.model.buffers())
         states = {name: self.world.gather(state) for name, state in seeding.capture().items()}
         if self.world.leads:
             parts = {
@@ -234,6 +255,9 @@ class Trainer:
         if self._events:
             self._events.write(event)
 
+    def _selection(self, phase: Phase) -> Selection:
+        return self.selection if phase.selection is None else phase.selection
+
     def _best(self, phase: Phase) -> Path:
         return self.run.checkpoints / f"best-{phase.name}{checkpoint.SUFFIX}"
 
@@ -242,7 +266,7 @@ class Trainer:
         return self.at.seconds + time.monotonic() - self._began
 
 
-def factor(done: int, total: int, schedule: Literal["constant", "cosine"], warmup: int) -> float:
+def factor(done: int, total: int, schedule: Schedule, warmup: int) -> float:
     """Of the peak learning rate, for the step after ``done`` of ``total``: a function of the position alone."""
     if done < warmup:
         return (done + 1) / warmup

@@ -69,8 +69,24 @@ function bodyFields(spec, form, content) {
     return () => [area.value, "application/json"];
   }
   const files = media.filter((type) => type !== "multipart/form-data");
+  if (!files.length) return filesBeside(spec, form, content["multipart/form-data"].schema);
   const file = row(form, "file", element("input", { type: "file", accept: files.join(","), required: true }));
   return () => [file.files[0], file.files[0].type || files[0]];
+}
+
+// A form of one JSON field and any number of files, each a part with the file's own name.
+function filesBeside(spec, form, schema) {
+  const [name, shape] = Object.entries(schema.properties)[0];
+  const area = element("textarea", { spellcheck: "false", "aria-label": name });
+  area.value = JSON.stringify(example(spec, shape), null, 2);
+  row(form, name, area);
+  const files = row(form, "files, each named as in the JSON", element("input", { type: "file", multiple: true }));
+  return () => {
+    const body = new FormData();
+    body.append(name, new Blob([area.value], { type: "application/json" }));
+    for (const file of files.files) body.append(file.name, file);
+    return [body, null];
+  };
 }
 
 function tryIt(spec, path, method, operation) {
@@ -101,7 +117,10 @@ async function send(path, method, fields, body, output) {
     else headers[parameter.name] = control.value;
   }
   const options = { method: method.toUpperCase(), headers };
-  if (body) [options.body, headers["content-type"]] = body();
+  const [content, type] = body ? body() : [undefined, null];
+  if (content !== undefined) options.body = content;
+  // A form names its own, with the boundary.
+  if (type) headers["content-type"] = type;
   if (query.size) url += `?${query}`;
   output.replaceChildren(element("p", { class: "muted" }, `${options.method} ${url} …`));
   try {
@@ -114,7 +133,7 @@ async function send(path, method, fields, body, output) {
 async function shown(response) {
   const text = await response.text();
   const json = (response.headers.get("content-type") || "").includes("json");
-  const facts = ["x-request-id", "server-timing", "retry-after", "allow"]
+  const facts = ["x-request-id", "server-timing", "retry-after", "allow", "etag", "location"]
     .filter((name) => response.headers.has(name))
     .map((name) => `${name}: ${response.headers.get(name)}`);
   return [
