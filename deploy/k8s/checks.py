@@ -9,10 +9,15 @@ from itertools import chain
 
 from common.errors import OperatorError
 from common.settings import PREFIX, load
-from deploy.k8s.cluster import COMPONENT, Cluster, Facts, Object, Pod, environment, volume_sources
+from contracts.media import MIB
+from contracts.music_fewshot import MAX_UPLOAD
+from deploy.k8s.cluster import COMPONENT, Cluster, Facts, Object, Pod, by_secret, environment, volume_sources
+from deploy.k8s.databases import database
 from deploy.k8s.language_models import conclusion, language_model, names, shards
 
 TRITON_PATHS = frozenset({"/v2/health/live", "/v2/health/ready", "/metrics"})
+BODY_SIZE = "nginx.ingress.kubernetes.io/proxy-body-size"
+"""In nginx's units: m is a MiB."""
 PROBES = ("startupProbe", "livenessProbe", "readinessProbe")
 
 
@@ -120,35 +125,33 @@ def scraping(cluster: Cluster, facts: Facts) -> Iterator[str]:
             yield f"{pod.name}: Prometheus is sent to {notes['prometheus.io/port']}{notes['prometheus.io/path']}"
 
 
-def references(cluster: Cluster, _: Facts) -> Iterator[str]:
-    """ConfigMaps, Secrets, claims and volumes that pods name exist; an optional Secret is made by hand."""
+def references(cluster: Cluster, facts: Facts) -> Iterator[str]:
+    """ConfigMaps, claims and volumes that pods name exist; Secrets too, or the README says how to make them by hand."""
     for pod in (*cluster.pods, *cluster.workers):
         volumes = {volume["name"] for volume in pod.spec.get("volumes", [])}
         for kind, name in volume_sources(pod):
             if cluster.named(kind, name) is None:
                 yield f"{pod.name}: no {kind} {name}"
         for container in pod.containers:
-            for kind, name in _sources(container):
-                if cluster.named(kind, name) is None:
-                    yield f"{pod.name}/{container['name']}: no {kind} {name}"
+            where = f"{pod.name}/{container['name']}"
+            for name in _config_maps(container):
+                if cluster.named("ConfigMap", name) is None:
+                    yield f"{where}: no ConfigMap {name}"
+            for key in by_secret(container).values():
+                if cluster.named("Secret", key["name"]) is None and (key["name"], key["key"]) not in facts.secrets:
+                    yield f"{where}: no Secret {key['name']} with the key {key['key']}, and README.md does not make it"
             for mount in container.get("volumeMounts", []):
                 if mount["name"] not in volumes:
-                    yield f"{pod.name}/{container['name']}: no volume {mount['name']}"
+                    yield f"{where}: no volume {mount['name']}"
 
 
-def _sources(container: Object) -> Iterator[tuple[str, str]]:
+def _config_maps(container: Object) -> Iterator[str]:
     froms = list(container.get("envFrom", []))
     froms += [item["valueFrom"] for item in container.get("env", []) if "valueFrom" in item]
-    kinds = {
-        "configMapRef": "ConfigMap",
-        "configMapKeyRef": "ConfigMap",
-        "secretRef": "Secret",
-        "secretKeyRef": "Secret",
-    }
     for item in froms:
-        for key in kinds.keys() & item.keys():
-            if kinds[key] != "Secret" or not item[key].get("optional"):
-                yield kinds[key], item[key]["name"]
+        for key in ("configMapRef", "configMapKeyRef"):
+            if key in item:
+                yield item[key]["name"]
 
 
 def settings(cluster: Cluster, _: Facts) -> Iterator[str]:
@@ -249,6 +252,14 @@ def _under(route: str, prefix: str) -> bool:
     return route == prefix or route.startswith(prefix.rstrip("/") + "/")
 
 
+def uploads(cluster: Cluster, _: Facts) -> Iterator[str]:
+    """The ingress lets through the largest body that a route takes."""
+    for ingress in cluster.of("Ingress"):
+        size = ingress["metadata"].get("annotations", {}).get(BODY_SIZE, "1m")
+        if not re.fullmatch(r"\d+m", size) or int(size[:-1]) * MIB <= MAX_UPLOAD + MIB:
+            yield f"Ingress: {BODY_SIZE} is {size}, below an upload of clips with its form: {MAX_UPLOAD // MIB + 2}m"
+
+
 def triton(cluster: Cluster, facts: Facts) -> Iterator[str]:
     """Triton runs as in the tests, on the API's own models, with shared memory and time to stop."""
     api_images = {pod.main["image"] for pod in cluster.component("api")}
@@ -276,7 +287,7 @@ def triton(cluster: Cluster, facts: Facts) -> Iterator[str]:
 
 Rule = Callable[[Cluster, Facts], Iterator[str]]
 RULES: tuple[Rule, ...] = (
-    selectors, ports, probes, scraping, references, settings, language_model, names, scaling, hardening, images,
-    routing, triton,
+    selectors, ports, probes, scraping, references, settings, language_model, database, names, scaling, hardening,
+    images, routing, uploads, triton,
 )  # fmt: skip
 STUDY_RULES: tuple[Rule, ...] = (references, shards, conclusion, names, hardening, images)

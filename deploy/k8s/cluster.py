@@ -17,6 +17,8 @@ class Facts(NamedTuple):
     """With which the tests start the real server."""
     refused: Callable[[Sequence[str]], str | None] = lambda _: None
     """What the command line has against a command; None when it takes it."""
+    secrets: frozenset[tuple[str, str]] = frozenset()
+    """Names and keys of the Secrets that the README tells an operator to make by hand."""
 
 
 class Pod(NamedTuple):
@@ -88,3 +90,16 @@ def environment(cluster: Cluster, container: Object) -> dict[str, str]:
         found = cluster.named("ConfigMap", source["configMapRef"]["name"])
         env |= found["data"] if found else {}
     return env | {item["name"]: item["value"] for item in container.get("env", []) if "value" in item}
+
+
+def ways_out(cluster: Cluster, pod: Pod) -> list[Object]:
+    """Every rule that lets a pod out; policies add up, the default lets nothing out."""
+    policies = [one["spec"] for one in cluster.of("NetworkPolicy")]
+    mine = [one for one in policies if one["podSelector"].get("matchLabels", {}).items() <= pod.labels.items()]
+    return [rule for one in mine for rule in one.get("egress", [])]
+
+
+def by_secret(container: Object) -> dict[str, Object]:
+    """The Secret keys that variables come from."""
+    froms = {item["name"]: item.get("valueFrom", {}) for item in container.get("env", [])}
+    return {name: source["secretKeyRef"] for name, source in froms.items() if "secretKeyRef" in source}

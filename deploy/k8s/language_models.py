@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 import msgspec
 
 from contracts.llm import Profile
-from deploy.k8s.cluster import Cluster, Facts, Object, Pod, environment, volume_sources
+from deploy.k8s.cluster import Cluster, Facts, Object, Pod, by_secret, environment, volume_sources, ways_out
 
 INDEX = "$(JOB_COMPLETION_INDEX)"
 """Kubernetes puts a pod's number within an indexed Job there, from 0."""
@@ -24,8 +24,7 @@ def language_model(cluster: Cluster, _: Facts) -> Iterator[str]:
         except (LookupError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
             yield f"{pod.name}: KITHARA_LLM={path} is no profile of a language model: {error}"
             continue
-        secrets = {one["name"] for one in pod.main.get("env", []) if "secretKeyRef" in one.get("valueFrom", {})}
-        if profile.api_key_env and profile.api_key_env not in secrets:
+        if profile.api_key_env and profile.api_key_env not in by_secret(pod.main):
             yield f"{pod.name}: its profile wants {profile.api_key_env}, which comes from no Secret"
         yield from _closed(cluster, pod)
 
@@ -33,23 +32,16 @@ def language_model(cluster: Cluster, _: Facts) -> Iterator[str]:
 def names(cluster: Cluster, _: Facts) -> Iterator[str]:
     """A pod that may go out to anything may also look up its name; policies add up, the default lets nothing out."""
     for pod in (*cluster.pods, *cluster.workers):
-        rules = _ways_out(cluster, pod)
+        rules = ways_out(cluster, pod)
         if rules and not any(_leads_to_names(rule) for rule in rules):
             yield f"{pod.name}: may go out but cannot resolve a name; let it reach kube-dns, port 53 of UDP and TCP"
 
 
 def _closed(cluster: Cluster, pod: Pod) -> Iterator[str]:
     """A language model may be anywhere: the way there leads to addresses beyond the cluster."""
-    peers = [peer for rule in _ways_out(cluster, pod) for peer in rule.get("to", [])]
+    peers = [peer for rule in ways_out(cluster, pod) for peer in rule.get("to", [])]
     if not any("ipBlock" in peer for peer in peers):
         yield f"{pod.name}: no NetworkPolicy lets it reach a language model"
-
-
-def _ways_out(cluster: Cluster, pod: Pod) -> list[Object]:
-    """Every rule that lets a pod out."""
-    policies = [one["spec"] for one in cluster.of("NetworkPolicy")]
-    mine = [one for one in policies if one["podSelector"].get("matchLabels", {}).items() <= pod.labels.items()]
-    return [rule for one in mine for rule in one.get("egress", [])]
 
 
 def _leads_to_names(rule: Object) -> bool:

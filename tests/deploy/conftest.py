@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 import pytest
 from onnx import TensorProto, helper
@@ -99,15 +100,16 @@ class Doubler:
         work.mkdir()
         self.publish()
 
-    def publish(self, factor: float = 2.0) -> None:
-        """One more version, whose golden output is ``factor`` times the input: true for 2."""
+    def publish(self, factor: float = 2.0, **changes: Any) -> None:
+        """One more version, whose golden output is ``factor`` times the input: true for 2. ``changes`` of its card."""
         x = np.array([[1.0, -3.0]], np.float32)
         write_golden(self._work / "golden.npz", {"x": x}, {"y": np.float32(factor) * x})
         rows = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", 2]) for name in "xy"]
         body = helper.make_graph([helper.make_node("Add", ["x", "x"], ["y"])], "doubler", rows[:1], rows[1:])
         graph = helper.make_model(body, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
         (self._work / "model.onnx").write_bytes(graph.SerializeToString())
-        Repository(self.root).publish(CARD, self._work / "model.onnx", self._work / "golden.npz")
+        card = msgspec.structs.replace(CARD, **changes)
+        Repository(self.root).publish(card, self._work / "model.onnx", self._work / "golden.npz")
 
 
 CARD = ModelCard(

@@ -51,9 +51,11 @@ def test_a_domain_serves_the_models_of_its_systems_and_hides_no_broken_one(repos
 
 
 def test_domains_are_those_that_serve_something() -> None:
-    assert list(domains("all")) == ["vision_nlp", "llm_studies"]
+    assert list(domains("all")) == ["vision_nlp", "llm_studies", "music_fewshot"]
     assert list(domains("vision_nlp")) == ["vision_nlp"]
-    with pytest.raises(OperatorError, match=r"speech serves nothing yet; use --domain all\|vision_nlp\|llm_studies"):
+    with pytest.raises(
+        OperatorError, match=r"speech serves nothing yet; use --domain all\|vision_nlp\|llm_studies\|music_fewshot"
+    ):
         domains("speech")
 
 

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from contracts.models import AudioInput
+
 
 @pytest.fixture
 def root(doubler, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -65,6 +67,19 @@ def test_show_of_what_is_not_there_is_one_line(kithara, root, ref):
 def test_show_for_people_has_the_caveats(kithara, root, monkeypatch):
     monkeypatch.setenv("COLUMNS", "120")
     assert "Knows two numbers only." in kithara("models", "show", "doubler").out
+
+
+def test_an_embedding_of_sound_which_has_no_labels(kithara, root, doubler):
+    doubler.publish(
+        name="ears", task="music-embedding", labels=(), metrics=(), audio=AudioInput(sample_rate=16_000, window=2)
+    )
+    listed = json.loads(kithara("models", "list", "--json").out)["models"]
+    assert [one["name"] for one in listed] == ["doubler", "ears"]
+    assert json.loads(kithara("models", "show", "ears", "--json").out)["audio"] == {"sample_rate": 16_000, "window": 2}
+    shown = kithara("models", "show", "ears").out
+    assert "16000" in shown
+    assert "music-embedding" in shown
+    assert kithara("models", "check").status == 0
 
 
 def test_check_of_a_sound_repository(kithara, root):

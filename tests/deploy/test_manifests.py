@@ -18,7 +18,7 @@ import yaml
 from common.errors import OperatorError
 from common.system import load
 from deploy.cli import COMMANDS
-from deploy.k8s.checks import RULES, STUDY_RULES, problems, study_problems
+from deploy.k8s.checks import BODY_SIZE, RULES, STUDY_RULES, problems, study_problems
 from deploy.k8s.cluster import Facts
 from deploy.triton.server import PRODUCTION_ARGS
 
@@ -51,7 +51,13 @@ def objects(overlay: str) -> Objects:
 @cache
 def facts() -> Facts:
     """The app's routes, as its own OpenAPI document lists them, beside those that the document leaves out."""
-    return Facts(routes=frozenset(asyncio.run(_routes())), triton_args=PRODUCTION_ARGS, refused=refused)
+    return Facts(frozenset(asyncio.run(_routes())), PRODUCTION_ARGS, refused, made_by_hand())
+
+
+def made_by_hand() -> frozenset[tuple[str, str]]:
+    """The Secrets of the README's own commands."""
+    text = (FOLDER / "README.md").read_text().replace("\\\n", " ")
+    return frozenset(re.findall(r"create secret generic (\S+)\s+--from-literal=([\w-]+)=", text))
 
 
 def refused(command: Sequence[str]) -> str | None:
@@ -194,6 +200,10 @@ def llm(items: Objects) -> dict[str, Any]:
     return pod(items, "kithara-llm")["spec"]
 
 
+def music(items: Objects) -> dict[str, Any]:
+    return pod(items, "kithara-music")["spec"]
+
+
 def secret(container: dict[str, Any]) -> dict[str, Any]:
     return next(one["valueFrom"]["secretKeyRef"] for one in container["env"] if "valueFrom" in one)
 
@@ -301,7 +311,8 @@ BREAKS: list[tuple[str, Broken, str]] = [
         "no Deployment absent",
     ),
     ("references", set_(lambda o: llm(o)["volumes"][0]["configMap"], name="absent"), "no ConfigMap absent"),
-    ("references", drop(lambda o: secret(first(llm)(o)), "optional"), "no Secret kithara-llm"),
+    ("references", set_(lambda o: secret(first(llm)(o)), key="token"), "no Secret kithara-llm with the key token"),
+    ("references", set_(lambda o: secret(first(music)(o)), name="absent"), "no Secret absent with the key database"),
     ("settings", set_(llm, terminationGracePeriodSeconds=60), "kithara-llm-studies: killed before it has drained"),
     ("language_model", set_(profile, **{"profile.toml": 'base_url = "vllm"\nmodel = "m"'}), "is no profile"),
     ("language_model", set_(profile, **{"profile.toml": "model ="}), "is no profile"),
@@ -321,6 +332,34 @@ BREAKS: list[tuple[str, Broken, str]] = [
         lambda o: pod(o, "kithara-llm")["metadata"]["labels"].pop("kithara/asks"),
         "no NetworkPolicy lets it reach a language model",
     ),
+    (
+        "database",
+        lambda o: first(music)(o)["env"].pop(2),
+        "kithara-music-fewshot: KITHARA_DATABASE comes from no required Secret",
+    ),
+    ("database", lambda o: first(music)(o)["env"].pop(2), "kithara-music-fewshot: may reach databases"),
+    ("database", set_(lambda o: secret(first(music)(o)), optional=True), "comes from no required Secret"),
+    (
+        "database",
+        lambda o: settings(o).update(KITHARA_DATABASE="postgresql+asyncpg://u:p@h/n"),
+        "KITHARA_DATABASE stands in a manifest",
+    ),
+    (
+        "database",
+        lambda o: pod(o, "kithara-music")["metadata"]["labels"].pop("kithara/asks"),
+        "kithara-music-fewshot: no NetworkPolicy lets it reach its database",
+    ),
+    (
+        "database",
+        lambda o: pod(o, "kithara-vision")["metadata"]["labels"].update({"kithara/asks": "database"}),
+        "kithara-vision-nlp: may reach databases, port 5432, and has none",
+    ),
+    (
+        "uploads",
+        lambda o: find(o, "Ingress", "kithara")["metadata"]["annotations"].update({BODY_SIZE: "65m"}),
+        "proxy-body-size is 65m, below an upload",
+    ),
+    ("uploads", lambda o: find(o, "Ingress", "kithara")["metadata"].pop("annotations"), "proxy-body-size is 1m"),
     ("scaling", set_(spec("HorizontalPodAutoscaler"), minReplicas=9), "minReplicas above maxReplicas"),
     ("scaling", set_(spec("Deployment", "kithara-vision"), replicas=3), "sets replicas"),
     ("hardening", set_(lambda o: api(o)["securityContext"], runAsUser=0), "may run as root"),
@@ -404,7 +443,7 @@ STUDY_BREAKS: list[tuple[str, Broken, str]] = [
         set_(lambda o: worker(o)["volumes"][1]["persistentVolumeClaim"], claimName="absent"),
         "no PersistentVolumeClaim absent",
     ),
-    ("references", drop(lambda o: secret(first(worker)(o)), "optional"), "no Secret kithara-llm"),
+    ("references", set_(lambda o: secret(first(worker)(o)), key="token"), "no Secret kithara-llm with the key token"),
     ("shards", set_(job, completions=4), "its 4 pods need --shard=$(JOB_COMPLETION_INDEX)/4"),
     (
         "shards",

@@ -106,10 +106,45 @@ def test_study_a_language_model(tmp_path: Path) -> None:
     assert json.loads(events.rpartition("event: solution\ndata: ")[2].splitlines()[0])["answer"]
 
 
+def blocks(heading: str) -> list[str]:
+    section = README.partition(f"## {heading}")[2].partition("\n## ")[0]
+    return re.findall(r"```sh\n(.*?)```", section, re.DOTALL)
+
+
+def test_tag_music(tmp_path: Path) -> None:
+    """In one shell, as a reader types them; the server is stopped and started in between, the answer stays."""
+    shutil.copytree(ROOT / "docs", tmp_path / "docs")
+    make, use = (block.replace(":8000", ":8767") for block in blocks("Tag music with your own tags")[:2])
+    serve = f"kithara serve --port 8767 --database sqlite+aiosqlite:///{tmp_path}/tag-sets.sqlite3"
+    with started(serve, tmp_path, "http://127.0.0.1:8767/readyz"):
+        lines = run(f"{make}\necho $SET\n{use.replace('curl -sS', 'echo; curl -sS')}", tmp_path).split("\n")
+        address, *answers = filter(None, lines)
+        told, added, again, checked = map(json.loads, answers)
+        assert told["version"] == 1
+        assert set(told["clips"][0]["tags"]) == {"plucked", "fast"}
+        assert told["clips"][0]["explanation"]["nearest"]["clip"] == "pluck"
+        assert (added["summary"]["version"], len(added["items"])) == (2, 3)
+        assert again["clips"][0]["scores"] != told["clips"][0]["scores"]
+        assert "support clip of the tag set itself" in again["clips"][0]["warnings"][0]
+        assert checked["items"] == 3
+        assert (tmp_path / "my-sounds.safetensors").stat().st_size > 0
+    ask = f"SET={address}\n" + next(line for line in use.splitlines() if "--data-binary" in line)
+    with started(serve, tmp_path, "http://127.0.0.1:8767/readyz"):
+        assert json.loads(run(ask, tmp_path))["clips"] == again["clips"]
+
+
+def test_train_an_embedding(tmp_path: Path) -> None:
+    train, evaluate, export, *_ = commands("Tag music with your own tags")
+    folder = run(train, tmp_path).splitlines()[-1]
+    run(evaluate.replace("RUN", folder), tmp_path)
+    run(export.replace("RUN", folder), tmp_path)
+    assert "music-embedding@1" in run("kithara models check --models my-models", tmp_path)
+
+
 def test_the_long_commands_are_run_by_ci() -> None:
     ci = (ROOT / ".ci/run").read_text(encoding="utf-8")
     noxfile = (ROOT / "noxfile.py").read_text(encoding="utf-8")
-    sections = ("Train, evaluate, export, serve", "Study a language model")
+    sections = ("Train, evaluate, export, serve", "Study a language model", "Tag music with your own tags")
     long = [c for section in sections for c in commands(section) if "claims" in c or "bench" in c]
     assert long == [
         "kithara claims fff --quick",
@@ -118,6 +153,7 @@ def test_the_long_commands_are_run_by_ci() -> None:
         "kithara claims bloomwise --quick",
         "kithara claims icl_priors --quick",
         "kithara bench llm --quick",
+        "kithara bench lc_protonets --quick",
     ]
     assert "nox -s claims bench" in ci
     assert all(f'"{word}"' in noxfile for c in long for word in c.split()[1:3])

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import json
 import os
 import signal
 import socket
@@ -16,6 +17,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+import soundfile
 from PIL import Image
 
 from common.registry.store import Repository
@@ -29,6 +31,9 @@ from deploy.triton.server import Server, running
 Serve = Callable[..., AbstractContextManager[httpx.Client]]
 TOKENS = 7
 """Size of every dynamic dimension."""
+WAV = "audio/wav"
+SOUNDS = {"low": 110.0, "middle": 440.0, "high": 1_760.0}
+"""Hertz."""
 TWO_ROWS = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [2, 4], "data": [1, 2, 3, 4, -1, 0, 0.5, 8]}]}
 
 
@@ -157,3 +162,35 @@ def test_an_image_is_classified_as_by_the_local_back_end(shipped: Server, serve:
     for ours, theirs in zip(local["scores"], remote["scores"], strict=True):
         assert theirs["label"] == ours["label"]
         assert theirs["score"] == pytest.approx(ours["score"], abs=1e-5)
+
+
+def test_clips_get_the_tags_that_they_get_from_the_local_back_end(
+    shipped: Server, serve: Serve, tmp_path: Path
+) -> None:
+    """Clips of different length: windows of several of them share an execution on the server."""
+    clips = {f"{name}-{seconds}": sound(hertz, seconds) for name, hertz in SOUNDS.items() for seconds in (1.0, 12.5)}
+    tag_set = {"name": "t", "items": [{"clip": name, "tags": name.split("-")} for name in clips]}
+    files = {name: (name, data, WAV) for name, data in clips.items()}
+    answers = []
+    for flags in ((), ("--backend", "remote", "--triton", shipped.address)):
+        database = f"sqlite+aiosqlite:///{tmp_path}/{len(answers)}.sqlite3"
+        with serve(SHIPPED, "--database", database, *flags) as client:
+            until(lambda client=client: status(client, "/readyz") == 200)
+            made = client.post("/v1/music/tag-sets", data={"tag_set": json.dumps(tag_set)}, files=files)
+            assert made.status_code == 201, made.text
+            told = client.post(f"{made.headers['location']}/tag", files=files | {"new": ("new", sound(450, 8.0), WAV)})
+            assert told.status_code == 200, told.text
+            answers.append(told.json()["clips"])
+    for here, there in zip(*answers, strict=True):
+        assert (there["clip"], there["tags"], there["windows"]) == (here["clip"], here["tags"], here["windows"])
+        assert {one["tag"]: one["score"] for one in there["scores"]} == pytest.approx(
+            {one["tag"]: one["score"] for one in here["scores"]}, abs=1e-4
+        )
+
+
+def sound(hertz: float, seconds: float) -> bytes:
+    """A WAV file of a tone and its overtones."""
+    time = np.arange(round(16_000 * seconds)) / 16_000
+    file = io.BytesIO()
+    soundfile.write(file, 0.1 * np.sign(np.sin(2 * np.pi * hertz * time)), 16_000, format="WAV")
+    return file.getvalue()

@@ -1,0 +1,1 @@
+"""Tag sets: what they are, how they are kept, edited and asked."""
