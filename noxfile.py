@@ -156,7 +156,7 @@ def bench_llm(session: nox.Session) -> None:
 @nox.session(venv_backend="none")
 def claims(session: nox.Session) -> None:
     """Re-test the papers' claims on bundled data, quickly; KITHARA_DATA adds the real sets."""
-    for system in ("fff", "bloomwise", "icl_priors"):
+    for system in ("fff", "bloomwise", "icl_priors", "lc_protonets"):
         dev(session).run("kithara", "claims", system, "--quick", *session.posargs)
 
 

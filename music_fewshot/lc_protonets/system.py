@@ -12,6 +12,7 @@ SYSTEM = System(
         "train": "music_fewshot.lc_protonets.train:train",
         "evaluate": "music_fewshot.lc_protonets.evaluate:evaluate",
         "export": "music_fewshot.lc_protonets.export:export",
+        "claims": "music_fewshot.lc_protonets.claims:claims",
         "predict": "music_fewshot.service:predict",
         "bench": "music_fewshot.lc_protonets.bench:bench",
     },

@@ -153,6 +153,7 @@ def test_the_long_commands_are_run_by_ci() -> None:
         "kithara claims bloomwise --quick",
         "kithara claims icl_priors --quick",
         "kithara bench llm --quick",
+        "kithara claims lc_protonets --quick",
         "kithara bench lc_protonets --quick",
     ]
     assert "nox -s claims bench" in ci
