@@ -1,5 +1,6 @@
 """Failures of the database, as errors that say who must act. Their texts hold no statement, parameter or password."""
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -11,7 +12,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from common.errors import Unavailable
 
 RETRY_SECONDS = 2.0
-FAULTS = (DBAPIError, PoolTimeout, OSError, TimeoutError)
+FAULTS = (DBAPIError, sqlite3.Error, PoolTimeout, OSError, TimeoutError)
 """What SQLAlchemy and the drivers raise where a database fails."""
 _log: Any = structlog.get_logger("kithara.tag_sets")
 
@@ -42,9 +43,10 @@ def unavailable(error: Exception) -> Unavailable:
 
 def passing(error: Exception) -> bool:
     """Whether waiting alone may help."""
-    if not isinstance(error, DBAPIError):
-        return True
-    return _sqlstate(error).startswith(_PASSING) or error.connection_invalidated or "database is locked" in str(error)
+    if isinstance(error, (DBAPIError, sqlite3.Error)):
+        lost = isinstance(error, DBAPIError) and error.connection_invalidated
+        return lost or _sqlstate(error).startswith(_PASSING) or "database is locked" in str(error)
+    return True
 
 
 def reason(error: Exception) -> str:

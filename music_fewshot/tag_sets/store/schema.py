@@ -1,17 +1,18 @@
 """The tables as this code knows them, made or migrated when a store opens."""
 
 import asyncio
+import sqlite3
 import threading
+from contextlib import closing
 from pathlib import Path
-from time import monotonic
+from time import monotonic, sleep
 
 from sqlalchemy import URL, Column, Connection, MetaData, String, Table, inspect, select
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from common.errors import OperatorError
 from music_fewshot.tag_sets.store.address import REMEDY, SETTING, SQLITE, described
-from music_fewshot.tag_sets.store.engine import BUSY_SECONDS, asking, create_engine, migrating
+from music_fewshot.tag_sets.store.engine import BUSY_SECONDS, create_engine, migrating
 from music_fewshot.tag_sets.store.faults import FAULTS, passing, reason, unavailable
 from music_fewshot.tag_sets.store.revisions import REVISIONS, VERSION_TABLE
 
@@ -28,6 +29,8 @@ def prepare(url: URL) -> None:
     Raises OperatorError where somebody must act, and Unavailable where waiting may help.
     """
     try:
+        if url.drivername == SQLITE:
+            _make_file(Path(str(url.database)))
         with _one_at_a_time:
             asyncio.run(_prepare(url))
     except FAULTS as error:
@@ -39,9 +42,6 @@ def prepare(url: URL) -> None:
 async def _prepare(url: URL) -> None:
     engine = create_engine(url, pooled=False)
     try:
-        if url.drivername == SQLITE:
-            _make_folder(Path(str(url.database)).parent)
-            await _write_ahead(engine, url)
         async with engine.connect() as connection:
             behind = await connection.run_sync(_is_behind, url)
         if behind:
@@ -50,31 +50,28 @@ async def _prepare(url: URL) -> None:
         await engine.dispose()
 
 
-def _make_folder(folder: Path) -> None:
+def _make_file(path: Path) -> None:
+    """With readers and a writer at once: the file keeps the mode. Who switches it needs the file alone for a moment."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OperatorError(
-            f"the folder {folder} for the database of tag sets cannot be made ({error.strerror}); "
+            f"the folder {path.parent} for the database of tag sets cannot be made ({error.strerror}); "
             f"make it writable, or {REMEDY}"
         ) from None
-
-
-async def _write_ahead(engine: AsyncEngine, url: URL) -> None:
-    """Readers and a writer at once. The file keeps the mode; who switches it needs the file alone for a moment."""
     end = monotonic() + BUSY_SECONDS
-    async with asking(engine).connect() as connection:
+    with closing(sqlite3.connect(path, timeout=BUSY_SECONDS)) as connection:
         while True:
             try:
-                mode = (await connection.exec_driver_sql("PRAGMA journal_mode = WAL")).scalar()
+                (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
                 break
-            except DBAPIError as error:
-                # SQLite does not wait here by itself.
+            except sqlite3.Error as error:
+                # SQLite does not always wait here by itself.
                 if not passing(error) or monotonic() > end:
                     raise
-                await asyncio.sleep(_POLL_SECONDS)
+                sleep(_POLL_SECONDS)
     if mode != "wal":
-        raise OperatorError(f"{described(url)} cannot have a write-ahead log there; take a local disk, or {REMEDY}")
+        raise OperatorError(f"the file {path} cannot have a write-ahead log there; take a local disk, or {REMEDY}")
 
 
 def _is_behind(connection: Connection, url: URL) -> bool:

@@ -1,17 +1,12 @@
 """The tables. A set's clips and their tags are rows, so an edit writes only what it changes."""
 
 import datetime
-import warnings
 from typing import Any
 
+from advanced_alchemy.base import AdvancedDeclarativeBase, CommonTableAttributes
+from advanced_alchemy.types import DateTimeUTC
 from sqlalchemy import JSON, ForeignKey, ForeignKeyConstraint, LargeBinary, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
-
-with warnings.catch_warnings():
-    # Advanced Alchemy 1.12 still decorates its mixins with what SQLAlchemy 2.1 says to leave out.
-    warnings.filterwarnings("ignore", message="The declarative_mixin decorator", category=DeprecationWarning)
-    from advanced_alchemy.base import AdvancedDeclarativeBase, CommonTableAttributes
-    from advanced_alchemy.types import DateTimeUTC
 
 
 class Base(CommonTableAttributes, AdvancedDeclarativeBase):
