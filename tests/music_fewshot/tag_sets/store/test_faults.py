@@ -194,7 +194,7 @@ async def test_a_locked_file_is_told_and_then_served_again(
 
 async def test_a_folder_that_cannot_be_made_names_the_setting(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(OperatorError, match=r"Not a directory.*make it writable, or set KITHARA_DATABASE or --database"):
+    with pytest.raises(OperatorError, match=r"Not a directory.*writable, or set KITHARA_DATABASE or --database"):
         async with Store(f"sqlite+aiosqlite:///{tmp_path}/file/below/sets.sqlite3"):
             pass
 
