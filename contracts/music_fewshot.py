@@ -43,7 +43,7 @@ Similarity = Annotated[float, Meta(ge=-1.0, le=1.0)]
 Rule = Literal["lcp", "ml_pn", "topk", "threshold", "blend", "centred"]
 """How similarities become tags.
 
-- ``lcp``: the labels of the nearest label combination (the paper's rule, arXiv 2409.11264 section III)
+- ``lcp``: the labels of the nearest label combination (the rule of arXiv 2409.11264)
 - ``ml_pn``: each tag whose prototype has a cosine above 0 (the paper's ML-PN; often every tag)
 - ``topk``: the ``k`` tags with the nearest prototypes
 - ``threshold``: each tag above the cosine that serves the support clips best when each is left out

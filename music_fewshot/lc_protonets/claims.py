@@ -30,11 +30,16 @@ SPLITS = ("base", "novel", "both")
 def all_claims() -> Iterator[Claim]:
     """Every claim about one data set."""
     for split in SPLITS:
-        yield _rules(f"{split}: without tuning LCP beats ML-PN", "section IV; +0.25 on MTAT novel-15", split, "ml_pn")
+        yield _rules(
+            f"{split}: without tuning LCP beats ML-PN",
+            "published result files, one run: 0.396 against 0.146 on MTAT novel-15",
+            split,
+            "ml_pn",
+        )
         yield _rules(f"{split}: without tuning LCP beats naming every tag", "the decisive control", split, "all_ones")
         yield _rules(
             f"{split}: without tuning ML-PN beats naming every tag by more than half a point",
-            "equal to it in 10 of 10 published cells",
+            "published result files: equal in 10 of 10 untuned cells of Lyra and FMA",
             split,
             "all_ones",
             method="ml_pn",
@@ -46,7 +51,7 @@ def all_claims() -> Iterator[Claim]:
             for rival in ("ml_pn", "ovr"):
                 yield Claim(
                     claim=f"{split}: trained {setup}, LCP beats {rival.replace('_', '-').upper()}",
-                    paper="tables of section IV",
+                    paper="published result files, one run a cell",
                     unit=POINTS,
                     method=(f"{setup} lcp", _macro(split, "lcp")),
                     control=(f"{setup} {rival}", _macro(split, "ml_pn")),
@@ -55,7 +60,7 @@ def all_claims() -> Iterator[Claim]:
         for setup in ("full", "last"):
             yield Claim(
                 claim=f"{split}: tuning by episodes ({setup}) improves LCP",
-                paper="section IV, fine-tuning",
+                paper="published result files: pre, last and full",
                 unit=POINTS,
                 method=(f"{setup} lcp", _macro(split, "lcp")),
                 control=(PRE, _macro(split, "lcp")),
