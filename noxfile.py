@@ -54,7 +54,7 @@ def serving(session: nox.Session) -> Environment:
 
 def dev(session: nox.Session) -> Environment:
     """Serving, training, tests and checks."""
-    return Environment(session, "dev", *PINNED, "-e", ".[serve,train]", *groups("test", "quality", "bench"))
+    return Environment(session, "dev", *PINNED, "-e", ".[serve,train,render]", *groups("test", "quality", "bench"))
 
 
 @nox.session(venv_backend="none")

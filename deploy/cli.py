@@ -28,6 +28,7 @@ COMMANDS = MappingProxyType(
         "models check": "deploy.commands.models:Check",
         "models alias": "deploy.commands.models:Alias",
         "data check": "deploy.commands.data:Check",
+        "data render-music": "deploy.commands.render_music:RenderMusic",
         "study bloomwise": "deploy.commands.study:Bloomwise",
         "study priors": "deploy.commands.study:Priors",
         "study merge": "deploy.commands.study_runs:Merge",
@@ -96,7 +97,7 @@ def _help(group: str) -> None:
     shown = {name: path for name, path in COMMANDS.items() if name.split()[0] == group or not group}
     if not shown:
         raise OperatorError(f"no command {group!r}; the commands are: {', '.join(COMMANDS)}")
-    lines = [f"  {name:<17}{(load(path).__doc__ or '').splitlines()[0]}" for name, path in shown.items()]
+    lines = [f"  {name:<19}{(load(path).__doc__ or '').splitlines()[0]}" for name, path in shown.items()]
     usage = "usage: kithara COMMAND ...      kithara COMMAND --help      kithara --version"
     print("\n".join([usage, "", *lines]))  # noqa: T201
 

@@ -44,7 +44,7 @@ def test_constraints_pin_every_package_that_an_extra_installs() -> None:
         line.partition("==")[0].lower().replace("_", "-")
         for line in (ROOT / "constraints.txt").read_text().splitlines()
     }
-    wanted = {n.lower().replace("_", "-") for extra in ("serve", "train") for n in installs(extra)}
+    wanted = {n.lower().replace("_", "-") for extra in ("serve", "train", "render") for n in installs(extra)}
     assert wanted <= pinned
 
 

@@ -26,7 +26,7 @@ def problems(text: str, root: Path, serving: bool) -> list[str]:
     found = instructions(text)
     return [
         *_bases(found), *_user(found), *_sources(found, root), *_packages(found, root), *_install(found, serving),
-        *_sandbox(found, serving),
+        *_programs(found, serving),
     ]  # fmt: skip
 
 
@@ -72,7 +72,10 @@ def _install(found: list[Instruction], serving: bool) -> Iterator[str]:
         yield "the ENTRYPOINT is not kithara, in exec form: signals would not reach it"
 
 
-def _sandbox(found: list[Instruction], serving: bool) -> Iterator[str]:
+def _programs(found: list[Instruction], serving: bool) -> Iterator[str]:
     last = found[len(found) - 1 - [one.keyword for one in found[::-1]].index("FROM") :]
-    if serving and not any(one.keyword == "RUN" and re.search(r"\bbubblewrap\b", one.rest) for one in last):
+    installed = {word for one in last if one.keyword == "RUN" for word in one.rest.split()}
+    if serving and "bubblewrap" not in installed:
         yield "an image that serves has no bubblewrap: programmes of a language model could not be run"
+    if not serving and not {"fluidsynth", "fluid-soundfont-gm"} <= installed:
+        yield "an image that trains has no fluidsynth or no fluid-soundfont-gm: it could not render music"

@@ -22,7 +22,7 @@ from music_fewshot.lc_protonets.study import FULL, PRE, QUICK, SETUPS, Scale, St
 from music_fewshot.lc_protonets.system import SYSTEM
 
 BUNDLED = ("generated",)
-PUBLISHED = ("emotify", "makam_pitch", "cal500", "emotions")
+PUBLISHED = ("rendered", "emotify", "makam_pitch", "cal500", "emotions")
 POINTS = "points of macro-F1"
 SPLITS = ("base", "novel", "both")
 
@@ -69,7 +69,7 @@ def all_claims() -> Iterator[Claim]:
 
 
 def claims(*, quick: bool, data: Path | None, seeds: int | None, out: Path | None, command: str) -> ClaimsReport:
-    """Re-test on generated tones or, with ``data``, on real recordings, pitch images and feature tables.
+    """Re-test on generated tones or, with ``data``, on rendered scores, recordings, pitch images and feature tables.
 
     Writes ``RESULTS.md`` and its figure into ``out`` when given. Raises OperatorError for fewer than two seeds, and
     when ``data`` lacks a set.

@@ -21,7 +21,7 @@ from music_fewshot.lc_protonets.evaluate import Figures, load_model
 from music_fewshot.lc_protonets.model import Embedder
 from music_fewshot.lc_protonets.system import SYSTEM
 
-MAX_ROWS = 8
+MAX_ROWS = 4
 """Of one execution. The first block of the published size holds 128 maps of 128 x 230 numbers, 15 MB a row, several
 times over; more rows at once are no faster on a CPU."""
 RELATIVE = 1e-5

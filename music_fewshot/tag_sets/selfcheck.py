@@ -7,6 +7,7 @@ import numpy as np
 
 from common.errors import Conflict, Invalid
 from contracts.music_fewshot import Decision, Rule, RuleCheck, SelfCheck, TagCheck
+from music_fewshot.lc_protonets.check import leave_one_out
 from music_fewshot.lc_protonets.closed import multi_hot
 from music_fewshot.lc_protonets.metrics import f1
 from music_fewshot.tag_sets.indexes import Entry
@@ -37,8 +38,6 @@ def self_check(entry: Entry, request_id: str) -> SelfCheck:
 
 def _told(entry: Entry) -> Iterator[tuple[Rule, np.ndarray]]:
     """bool (S, labels) of each rule that can decide at all; ``threshold`` needs a tag with two clips to find one."""
-    from music_fewshot.lc_protonets.check import leave_one_out
-
     own = entry.stored.content.decision
     for rule in get_args(Rule):
         try:

@@ -49,6 +49,12 @@ def test_every_rule_can_be_broken(old, new, expected):
     assert any(expected in one for one in found), found
 
 
+@pytest.mark.parametrize("package", ["fluidsynth", "fluid-soundfont-gm"])
+def test_an_image_that_trains_can_render_music(package):
+    text = FILES["Containerfile.train"].replace(f" {package}", "")
+    assert any("render music" in one for one in problems(text, ROOT, serving=False))
+
+
 def test_the_user_that_counts_is_that_of_the_last_stage():
     text = FILES["Containerfile.api"].replace("USER 10001:10001\n", "").replace("WORKDIR /src", "USER 10001:10001")
     assert any("USER" in one for one in problems(text, ROOT, serving=True))

@@ -134,11 +134,14 @@ def test_tag_music(tmp_path: Path) -> None:
 
 
 def test_train_an_embedding(tmp_path: Path) -> None:
-    train, evaluate, export, *_ = commands("Tag music with your own tags")
+    train, evaluate, export, *_, render = commands("Tag music with your own tags")
     folder = run(train, tmp_path).splitlines()[-1]
     run(evaluate.replace("RUN", folder), tmp_path)
     run(export.replace("RUN", folder), tmp_path)
     assert "music-embedding@1" in run("kithara models check --models my-models", tmp_path)
+    if shutil.which("fluidsynth"):
+        run(render, tmp_path)
+        run("kithara data check --data DATA", tmp_path)
 
 
 def test_the_long_commands_are_run_by_ci() -> None:

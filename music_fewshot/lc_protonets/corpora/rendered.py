@@ -1,7 +1,4 @@
-"""Scores played by a synthesiser: ``rendered_music`` in the data folder, laid out as the public sets of clips are.
-
-This package does not make it yet; ``manifest.json`` states licence and use.
-"""
+"""Rendered scores, as ``kithara data render-music --out DATA/rendered_music`` writes them."""
 
 from pathlib import Path
 from typing import Literal

@@ -88,7 +88,7 @@ def test_the_card_says_what_a_user_must_know(version: Version, config: Config) -
         "lc_protonets",
         "music-embedding",
     )
-    assert (card.labels, card.use, card.limits.max_rows) == ((), "open", 8)
+    assert (card.labels, card.use, card.limits.max_rows) == ((), "open", 4)
     assert card.signature == clip_signature(7_936, 12)
     assert card.audio is not None
     assert (card.audio.sample_rate, card.audio.window) == (16_000, 7_936)
