@@ -23,7 +23,8 @@ from music_fewshot.lc_protonets.metrics import F1, f1
 from music_fewshot.lc_protonets.rules import decide
 
 RULES: tuple[Rule, ...] = get_args(Rule)
-ALL_ONES = "all_ones"
+ALL_ONES, NEAREST = "all_ones", "nearest"
+"""Controls: every tag for every clip; and the tags of the support item with the largest cosine."""
 
 
 class Tags(NamedTuple):
@@ -44,7 +45,7 @@ class Scored(NamedTuple):
     """One test episode."""
 
     rules: dict[str, F1]
-    """By the rule's name; ``all_ones`` is one of them."""
+    """By the rule's name, and the two controls."""
     support: int
     queries: int
     combinations: int
@@ -115,6 +116,7 @@ def episode_figures(
     queries = embeddings[episode.query]
     told = {rule: decide(index, queries, Decision(rule=rule)).chosen for rule in RULES}
     told[ALL_ONES] = np.ones_like(episode.query_labels)
+    told[NEAREST] = episode.support_labels[nearest_items(embeddings[episode.support], queries)]
     return Scored(
         rules={rule: f1(episode.query_labels, chosen) for rule, chosen in told.items()},
         support=len(episode.support),
@@ -123,6 +125,15 @@ def episode_figures(
         closed_sets=len(index.sets),
         exact=index.exact,
     )
+
+
+def nearest_items(support: np.ndarray, queries: np.ndarray) -> np.ndarray:
+    """int64 (Q,): the row of ``support`` (S, D) with the largest cosine to each query (Q, D), the first of equal ones.
+
+    An embedding of zeros has the cosine 0 to everything.
+    """
+    lengths = np.linalg.norm(support, axis=1)
+    return (queries @ (support / np.where(lengths > 0, lengths, 1)[:, None]).T).argmax(1)
 
 
 def all_figures(embeddings: np.ndarray, truth: np.ndarray, base: int, options: Evaluation) -> Iterator[TaskFigures]:

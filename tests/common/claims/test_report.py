@@ -5,7 +5,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from common.claims.report import FIGURE, MARK, RESULTS, render, write
+from common.claims.report import FIGURE, MARK, RESULTS, Drawing, render, write
 from common.errors import OperatorError
 from contracts.claims import ClaimResult, ClaimRow, ClaimsReport, Verdict
 from contracts.models import Interval
@@ -89,3 +89,11 @@ def test_replaces_its_own_file_but_not_one_written_by_hand(report: ClaimsReport,
         write(report, tmp_path)
     assert (tmp_path / RESULTS).read_text() == "my notes"
     assert not (tmp_path / FIGURE).exists()
+
+
+def test_further_drawings_stand_before_what_was_measured(report: ClaimsReport, tmp_path: Path) -> None:
+    text, _ = write(report, tmp_path, [Drawing("bars.svg", "F1 by rule", b"<svg/>")])
+    assert (tmp_path / "bars.svg").read_bytes() == b"<svg/>"
+    head, _, tail = text.read_text("utf-8").partition("![F1 by rule](bars.svg)")
+    assert "## What was measured" in head
+    assert "| condition |" in tail

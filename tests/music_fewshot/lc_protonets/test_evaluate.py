@@ -6,6 +6,7 @@ import msgspec
 import numpy as np
 import pytest
 from scipy import stats
+from scipy.spatial.distance import cdist
 from sklearn.metrics import f1_score
 
 from common.errors import OperatorError
@@ -15,7 +16,16 @@ from music_fewshot.lc_protonets.embedding import embed_split
 from music_fewshot.lc_protonets.episodes import Draws, Pool, test_episode
 from music_fewshot.lc_protonets.evaluate import Figures, Trained
 from music_fewshot.lc_protonets.exhaustive import label_combinations, prototypes, similarity_table
-from music_fewshot.lc_protonets.protocol import RULES, Tags, Task, TaskFigures, episode_figures, tasks, usable_tags
+from music_fewshot.lc_protonets.protocol import (
+    RULES,
+    Tags,
+    Task,
+    TaskFigures,
+    episode_figures,
+    nearest_items,
+    tasks,
+    usable_tags,
+)
 
 
 @pytest.fixture(scope="module")
@@ -111,4 +121,16 @@ def test_an_episode_with_too_many_closed_sets_is_scored_as_inexact(monkeypatch: 
     found = episode_figures(z, truth, Tags(np.arange(18), 18), Task("base", 18), shots=17, seed=0)
     assert not found.exact
     assert found.support >= 18
-    assert set(found.rules) == {*RULES, "all_ones"}
+    assert set(found.rules) == {*RULES, "all_ones", "nearest"}
+
+
+def test_the_nearest_item_is_that_of_the_largest_cosine() -> None:
+    rng = np.random.default_rng(4)
+    support, queries = rng.standard_normal((9, 5)) * rng.uniform(0.1, 9, (9, 1)), rng.standard_normal((400, 5))
+    support[7] = 4 * support[2]  # the same cosines to the bit: the first counts
+    support[8] = 0  # a cosine of 0 to everything
+    cosines = np.hstack([1 - cdist(queries, support[:8], "cosine"), np.zeros((400, 1))])
+    cosines[:, 7] = cosines[:, 2]
+    found = nearest_items(support, queries)
+    np.testing.assert_array_equal(found, cosines.argmax(1))
+    assert set(found.tolist()) >= {*range(7)}
