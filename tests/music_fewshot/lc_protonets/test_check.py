@@ -106,3 +106,10 @@ def test_a_degraded_index_forgets_the_set_of_the_item_that_is_left_out() -> None
             degrade=True,
         )
         assert np.array_equal(told[item], decide(left, embeddings[item : item + 1], Decision(rule="lcp")).chosen[0])
+
+
+def test_a_tie_goes_by_the_first_item_that_is_left() -> None:
+    """Label 0 comes first only by the item that is left out; without it label 1 does, and their prototypes are one."""
+    embeddings = np.array([[1, 0], [1, 1], [1, 1]], np.float32)
+    index = TagIndex.build(embeddings, [0b01, 0b10, 0b01], 2)
+    assert leave_one_out(index, Decision(rule="lcp")).chosen[0].tolist() == [False, True]
