@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 
+from common.errors import OperatorError
 from common.training.loop import Selection
 from contracts.music_fewshot import Decision
 from music_fewshot.lc_protonets.config import Config, Method
@@ -37,9 +38,13 @@ def tagging_selection(model: Embedder, held: Rows) -> Selection:
 def episode_selection(model: Embedder, held: Rows, config: Config, base: int) -> Selection:
     """Macro-F1 of the method's own rule on the last base tags, all episodes scored as one table (section 1.7).
 
-    Raises OperatorError where the held items lack one of these tags.
+    A tag that no held item carries cannot be asked for and is left out. Raises OperatorError where that leaves none.
     """
-    pool = Pool(held.truth.cpu().numpy(), range(base - config.data.validation_tags, base))
+    truth = held.truth.cpu().numpy()
+    tags = [tag for tag in range(base - config.data.validation_tags, base) if truth[:, tag].any()]
+    if not tags:
+        raise OperatorError("no held item carries any of the validation tags; raise data.validation_tags")
+    pool = Pool(truth, tags)
     options = config.episodic
     episodes = [
         test_episode(pool, shots=options.shots, draws=Draws(number)) for number in range(options.validation_episodes)

@@ -188,6 +188,22 @@ def test_validation_is_macro_f1_over_episodes_of_tags_that_were_held_back(opened
     assert selection.rows == sum(map(len, truth))
 
 
+def test_validation_leaves_out_a_tag_that_no_held_item_carries(opened: Trained, config: Config) -> None:
+    corpus, model = opened.corpus, opened.model
+    dev = corpus.splits["dev"]
+    blind, without = dev.truth.copy(), dev.truth.copy()
+    blind[:, 6] = False
+    without[:, 6:10] = False
+    narrower = msgspec.structs.replace(config, data=Data(validation_tags=3))
+    asked = [
+        episode_selection(model, rows(model, dev._replace(truth=truth)), chosen, corpus.base).measure()["macro_f1"]
+        for truth, chosen in ((blind, config), (dev.truth, narrower))
+    ]
+    assert asked[0] == asked[1]
+    with pytest.raises(OperatorError, match="no held item carries any"):
+        episode_selection(model, rows(model, dev._replace(truth=without)), config, corpus.base)
+
+
 def test_the_validation_loss_is_the_mean_over_all_rows(opened: Trained) -> None:
     dev, model = opened.corpus.splits["dev"], opened.model
     held = rows(model, dev)
