@@ -4,6 +4,7 @@ Gradients are averaged after the backward pass instead of wrapping the model: a 
 train any part of it, and accumulate, and the sum is the same on every process.
 """
 
+import importlib
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -85,10 +86,13 @@ def world(device: str) -> Iterator[World]:
     place = torch.device("cpu" if device == "cpu" else f"cuda:{os.environ.get('LOCAL_RANK', '0')}")
     if place.type == "cuda":
         torch.cuda.set_device(place)
+    # Its functions have the group as a default argument. Imported later (an optimiser does, through torch._dynamo), they
+    # would keep the group, and its threads would run into the end of the interpreter, which aborts the process.
+    importlib.import_module("torch.distributed.nn.functional")
     dist.init_process_group("nccl" if place.type == "cuda" else "gloo")
     try:
         yield World(dist.get_rank(), size, place)
-        # Nobody closes its connections while another still listens on them: gloo's threads would abort that process.
+        # Nobody closes its connections while another still waits for its last exchange.
         dist.barrier()
     finally:
         dist.destroy_process_group()
