@@ -86,8 +86,8 @@ def world(device: str) -> Iterator[World]:
     place = torch.device("cpu" if device == "cpu" else f"cuda:{os.environ.get('LOCAL_RANK', '0')}")
     if place.type == "cuda":
         torch.cuda.set_device(place)
-    # Its functions have the group as a default argument. Imported later (an optimiser does, through torch._dynamo), they
-    # would keep the group, and its threads would run into the end of the interpreter, which aborts the process.
+    # Its functions have the group as a default argument. Imported later (an optimiser does, through torch._dynamo),
+    # they would keep the group, and its threads would run into the end of the interpreter, which aborts the process.
     importlib.import_module("torch.distributed.nn.functional")
     dist.init_process_group("nccl" if place.type == "cuda" else "gloo")
     try:
