@@ -1,10 +1,6 @@
-"""The supervised reference of the in-context studies: its graph, its answers, its predictions as a study reads them."""
+"""The supervised reference of the in-context studies: its answers, its predictions as a study reads them."""
 
 from contracts._base import Positive, Probability, Record
-from contracts.tensors import BATCH, Signature, Tensor
-
-TOKENS = "tokens"
-"""The dynamic dimension: the longest text of a batch."""
 
 
 class ReferencePrediction(Record, frozen=True, kw_only=True):
@@ -30,14 +26,3 @@ class ReferenceAnswers(Record, frozen=True, kw_only=True):
     model: str
     version: Positive
     answers: tuple[ReferenceAnswer, ...]
-
-
-def reference_signature(labels: int) -> Signature:
-    """Graph of a multi-label text encoder. ``mask`` is true where a token lies; nothing else has any influence."""
-    return Signature(
-        inputs=(
-            Tensor(name="ids", dtype="int64", dims=(BATCH, TOKENS)),
-            Tensor(name="mask", dtype="bool", dims=(BATCH, TOKENS)),
-        ),
-        outputs=(Tensor(name="logits", dtype="float32", dims=(BATCH, labels)),),
-    )

@@ -7,9 +7,9 @@ from typing import Annotated, Literal, NamedTuple, TypeVar
 
 from msgspec import Meta
 
+from common.data.files import File
 from common.errors import OperatorError
 from contracts._base import Record
-from llm_studies.files import File
 
 T = TypeVar("T", bound=Record)
 FOLDER = "math_word_problems"

@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from common.claims.similarity import Measure, between, similarity
 from common.errors import Invalid
 from llm_studies.icl_priors.items import at_least_half
-from llm_studies.icl_priors.similarity import Measure, between, similarity
 
 
 class AnnotatorRow(NamedTuple):

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from llm_studies.icl_priors.similarity import item_parts, measures
+from common.claims.similarity import item_parts, measures
 
 SHUFFLES = 200
 

@@ -11,8 +11,9 @@ from types import MappingProxyType
 
 import msgspec
 
+from common.data.files import File, digest
+from common.data.goemotions import read_goemotions
 from common.errors import OperatorError
-from llm_studies.files import File, digest
 from llm_studies.icl_priors.items import AGGREGATE, Corpus, Item, one_line, vector, with_aggregate
 from llm_studies.icl_priors.rows import DemoRow, Dialogue, HsBrexit, Judgement
 
@@ -25,7 +26,6 @@ CONVABUSE = ("ableist", "homophobic", "intellectual", "racist", "sex_harassment"
 HS_BREXIT_ROWS = MappingProxyType({"train": 782, "dev": 168, "test": 167})
 """Texts; three of the source's 1,120 have a label "No" and are left out."""
 CONVABUSE_ROWS = MappingProxyType({"train": 2_398, "dev": 812, "test": 840})
-GOEMOTIONS_ROWS = MappingProxyType({"train": 43_410, "dev": 5_426, "test": 5_427})
 DEMO_SPLITS = MappingProxyType({"train": 20, "dev": 15, "test": 10})
 """Ours: the 45 texts of an official demonstration file, in the order of the file."""
 GROUPS = MappingProxyType({f"Ann{i}": "target" if i <= 3 else "control" for i in range(1, 7)})
@@ -77,21 +77,13 @@ def convabuse(data: Path | None) -> Corpus:
 def goemotions(data: Path | None) -> Corpus:
     """Aggregated labels pooled into seven clusters: one is on when any member is on; neutral belongs to none."""
     clusters = File(data, "emotion_text/goemotions_clusters.json")
-    names = File(data, "emotion_text/goemotions_labels.txt")
     pooled = {fine: cluster for cluster, members in _clusters(clusters).items() for fine in members}
-    fine = names.lines()
-    files = {split: File(data, f"emotion_text/goemotions_{split}.tsv") for split in GOEMOTIONS_ROWS}
+    read = read_goemotions(data)
     items = []
-    for split, file in files.items():
-        for number, line in enumerate(file.lines(), 1):
-            where = f"{file.path}, line {number}"
-            text, on, comment = _columns(line, where)
-            on = {pooled[name] for name in _fine(on, fine, where) if name in pooled}
-            items.append(Item(comment, split, text, {AGGREGATE: vector(on, GOEMOTIONS, where)}))
-    checked = _counted(files["train"], items, GOEMOTIONS_ROWS)
-    return Corpus(
-        "goemotions", GOEMOTIONS, "Emotion(s)", "emotions", checked, {}, digest(clusters, names, *files.values())
-    )
+    for comment in read.comments:
+        on = {pooled[name] for name in comment.labels if name in pooled}
+        items.append(Item(comment.id, comment.split, comment.text, {AGGREGATE: vector(on, GOEMOTIONS, comment.id)}))
+    return Corpus("goemotions", GOEMOTIONS, "Emotion(s)", "emotions", tuple(items), {}, digest(clusters, *read.files))
 
 
 def goemotions_demos(data: Path | None) -> Corpus:
@@ -157,23 +149,6 @@ def _clusters(file: File) -> dict[str, list[str]]:
             f"{file.path}: not the clusters {', '.join(GOEMOTIONS)} in this order; fetch the file again"
         )
     return found
-
-
-def _columns(line: str, where: str) -> tuple[str, str, str]:
-    parts = line.split("\t")
-    if len(parts) != 3:
-        raise OperatorError(f"{where}: {len(parts)} columns, not text, label numbers and comment id; correct the row")
-    return parts[0], parts[1], parts[2]
-
-
-def _fine(numbers: str, fine: list[str], where: str) -> list[str]:
-    try:
-        found = [int(number) for number in numbers.split(",")]
-    except ValueError:
-        found = [-1]
-    if not all(0 <= number < len(fine) for number in found):
-        raise OperatorError(f"{where}: label {numbers!r} is outside 0-{len(fine) - 1}; correct the row")
-    return [fine[number] for number in found]
 
 
 def _counted(file: File, items: Iterable[Item], rows: Mapping[str, int]) -> tuple[Item, ...]:

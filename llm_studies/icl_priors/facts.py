@@ -6,6 +6,7 @@ from types import MappingProxyType
 
 import numpy as np
 
+from common.claims.similarity import similarity
 from contracts.claims import ClaimRow
 from llm_studies.icl_priors.annotators import leave_one_out, pairwise, unanimous
 from llm_studies.icl_priors.chance import trivial_levels
@@ -13,7 +14,6 @@ from llm_studies.icl_priors.data import goemotions, goemotions_demos, hs_brexit,
 from llm_studies.icl_priors.items import AGGREGATE, matrix
 from llm_studies.icl_priors.permutation import artefact
 from llm_studies.icl_priors.recovery import recovery
-from llm_studies.icl_priors.similarity import similarity
 
 STATED = MappingProxyType(
     {

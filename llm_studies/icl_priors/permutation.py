@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from common.claims.similarity import MEASURES, Measure, item_parts, measures
 from common.claims.statistics import holm, student_quantile
 from common.errors import Invalid
-from llm_studies.icl_priors.similarity import MEASURES, Measure, item_parts, measures
 
 EXACT = 8
 """Up to this many annotators all orders are enumerated (8! = 40,320); above, they are drawn."""

@@ -15,10 +15,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from common.claims.bootstrap import item_weights, percentile
 from common.errors import Invalid
 from contracts.models import Interval
 from llm_studies.icl_priors import latent
-from llm_studies.icl_priors.bootstrap import item_weights, percentile
 from llm_studies.icl_priors.predictive import Check, check
 
 PRIOR_RUNS = 3

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
+from common.data.files import File
 from common.errors import OperatorError
 from contracts.reference import ReferencePrediction
-from llm_studies.files import File
 from llm_studies.icl_priors.design import Design
 from llm_studies.icl_priors.items import vector
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
+from common.claims.similarity import MEASURES, between, similarity
 from contracts.studies import Cell, Figure, StudyReport, Table
 from llm_studies.icl_priors import conditions, tables, tables_annotators, tables_pull
 from llm_studies.icl_priors.conditions import COT, DISTRIBUTION, ICL, OWN, PROMPT, RANDOM, REPEAT, SHUFFLED, ZERO
@@ -13,7 +14,6 @@ from llm_studies.icl_priors.outcomes import counted
 from llm_studies.icl_priors.parse import STATUSES
 from llm_studies.icl_priors.results import Results
 from llm_studies.icl_priors.ruler import TITLES, Found, Side
-from llm_studies.icl_priors.similarity import MEASURES, between, similarity
 
 
 def report(results: Results) -> StudyReport:

@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from common.claims.bootstrap import item_weights, paired_rounds, percentile, seed_rounds
+from common.claims.similarity import MEASURES, between, within
 from contracts.studies import Cell
-from llm_studies.icl_priors.bootstrap import item_weights, paired_rounds, percentile, seed_rounds
 from llm_studies.icl_priors.chance import chance_corrected, chance_level, trivial_levels
-from llm_studies.icl_priors.similarity import MEASURES, between, within
 
 Runs = Sequence[np.ndarray]
 """Of one condition, each bool (items, labels)."""

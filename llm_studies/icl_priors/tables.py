@@ -8,11 +8,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
+from common.claims.bootstrap import percentile
+from common.claims.similarity import MEASURES
 from contracts.studies import Bar, Cell, Figure, Table
-from llm_studies.icl_priors.bootstrap import percentile
 from llm_studies.icl_priors.chance import trivial_levels
 from llm_studies.icl_priors.ruler import FIGURES, TITLES, Found, Ruler, Side, best_trivial, difference, figures
-from llm_studies.icl_priors.similarity import MEASURES
 
 
 def trivial(truths: Mapping[str, np.ndarray], shuffles: int) -> Table:

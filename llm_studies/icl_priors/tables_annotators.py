@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from common.claims.similarity import MEASURES, Measure, between, scores
 from common.errors import Invalid
 from contracts.studies import Cell, Figure, Table
 from llm_studies.icl_priors.annotators import AnnotatorRow, annotator_row, leave_one_out
@@ -12,7 +13,6 @@ from llm_studies.icl_priors.config import Config
 from llm_studies.icl_priors.items import AGGREGATE
 from llm_studies.icl_priors.permutation import Panel, group_gap, relations
 from llm_studies.icl_priors.ruler import Ruler, Runs, Side, best_trivial, difference
-from llm_studies.icl_priors.similarity import MEASURES, Measure, between, scores
 
 SHOWN: tuple[Measure, ...] = ("js", "micro_f1")
 RATERS = 3

@@ -13,6 +13,7 @@ import numpy as np
 from msgspec.structs import replace
 
 from common.claims.harness import Condition
+from common.claims.similarity import between, similarity
 from llm_studies.icl_priors.conditions import DISTRIBUTION, ICL, OWN, PROMPT, supplier
 from llm_studies.icl_priors.config import Condition as Asked
 from llm_studies.icl_priors.config import Config, Data, Grid
@@ -21,7 +22,6 @@ from llm_studies.icl_priors.items import AGGREGATE, Corpus, matrix, one_line
 from llm_studies.icl_priors.permutation import group_gap
 from llm_studies.icl_priors.pull import estimate
 from llm_studies.icl_priors.results import Results
-from llm_studies.icl_priors.similarity import between, similarity
 from llm_studies.icl_priors.study import PriorsStudy
 from llm_studies.simulate.ask import SimulatedAsk
 from llm_studies.simulate.config import Format, Respondent, Size, sized

@@ -9,38 +9,27 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer
 
+from common.claims.similarity import MEASURES
 from common.errors import OperatorError
 from common.registry.cards import render, write_whole
+from common.text.features import TOKENIZER, read_tokenizer
+from common.text.figures import Figures, measured
+from common.text.thresholds import best_thresholds
+from common.text.words import bag_of_words
 from common.training import checkpoint
 from common.training.run import METRICS, Run, open_run, same_data
-from contracts._base import Record
 from contracts.models import Metric
 from contracts.reference import ReferencePrediction
 from contracts.runs import RunManifest
-from llm_studies.icl_priors.bootstrap import item_weights, paired_rounds, percentile
 from llm_studies.icl_priors.chance import trivial_levels
 from llm_studies.icl_priors.items import Corpus, Item, matrix
-from llm_studies.icl_priors.similarity import MEASURES, similarity
 from llm_studies.reference.config import Config
 from llm_studies.reference.data import load, rows, source, unseen
-from llm_studies.reference.features import TOKENIZER, read_tokenizer
 from llm_studies.reference.model import Encoder
 from llm_studies.reference.system import SYSTEM
-from llm_studies.reference.thresholds import best_thresholds
 from llm_studies.reference.train import scores
-from llm_studies.reference.words import bag_of_words
 
 PREDICTIONS = "predictions.jsonl"
-ROUNDS = 1_000
-"""Of the bootstrap over texts behind each interval."""
-
-
-class Figures(Record, frozen=True, kw_only=True):
-    """``metrics.json``: what the export needs, and what its card says."""
-
-    labels: tuple[str, ...]
-    thresholds: tuple[float, ...]
-    metrics: tuple[Metric, ...]
 
 
 class Trained(NamedTuple):
@@ -151,11 +140,3 @@ def _others(corpus: Corpus, annotator: str, said: np.ndarray) -> Iterator[Metric
     for other in corpus.annotators:
         if other != annotator:
             yield from measured(f"{other.lower()}_", "test", said, matrix(test, other))
-
-
-def measured(prefix: str, split: str, said: np.ndarray, truth: np.ndarray) -> Iterator[Metric]:
-    """JS, micro-F1 and macro-F1 of bool (items, labels), with 95 % bootstrap intervals over items."""
-    drawn = paired_rounds([said], [truth], item_weights(len(truth), ROUNDS))[:, 0, 0]
-    for number, name in enumerate(MEASURES):
-        value = similarity(said, truth, name)
-        yield Metric(name=prefix + name, split=split, value=value, n=len(truth), interval=percentile(drawn[:, number]))

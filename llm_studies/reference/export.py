@@ -4,28 +4,25 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
-import numpy as np
 
 from common.errors import OperatorError
-from common.export.parity import Bounds, Sample
+from common.export.parity import Bounds
 from common.export.publish import finished, publish
 from common.registry.cards import DRAFT, read_record
 from common.registry.layout import Version
 from common.registry.store import Repository
+from common.text.features import TOKENIZER, read_tokenizer
+from common.text.figures import Figures
+from common.text.sample import limits, sampler
 from common.training.run import METRICS, open_run
-from contracts.models import Limits, Lineage, Metric, ModelCard, TextInput
-from contracts.reference import TOKENS, reference_signature
+from contracts.models import Lineage, Metric, ModelCard, TextInput
 from contracts.runs import RunManifest
+from contracts.text import TOKENS, text_signature
 from llm_studies.reference.config import Config
 from llm_studies.reference.data import SETS
-from llm_studies.reference.evaluate import Figures, load_model
-from llm_studies.reference.features import TOKENIZER, read_tokenizer
+from llm_studies.reference.evaluate import load_model
 from llm_studies.reference.system import SYSTEM
 
-MAX_ROWS = 64
-MAX_COST = 4_096
-"""Rows times tokens of one execution; its attention takes at most 4 bytes x heads x (labels + tokens) for each. The
-largest execution stays in the server's memory: four times as much costs 100 MB and is no faster per row."""
 ORIENTATION = (
     "For orientation only: a pre-trained encoder, Demux, is published with JS 0.661, micro-F1 0.702 and macro-F1 0.692 "
     "on these clusters (plotting scripts of arXiv 2403.17125; they do not state the texts)."
@@ -83,11 +80,11 @@ def card(manifest: RunManifest, figures: Figures) -> ModelCard:
         f"{config.model.layers}-layer encoder of width {config.model.width} without pre-training reads the label names "
         "and the text; zero, one or several labels may apply",
         use=known.use,
-        signature=reference_signature(len(figures.labels)),
+        signature=text_signature(len(figures.labels)),
         labels=figures.labels,
         text=TextInput(tokenizer=TOKENIZER, max_tokens=config.tokens.longest),
         thresholds=figures.thresholds,
-        limits=Limits(max_rows=MAX_ROWS, max_cost=max(MAX_COST, config.tokens.longest)),
+        limits=limits(config.tokens.longest),
         metrics=manifest.metrics,
         properties=manifest.properties,
         caveats=(*CAVEATS[config.data.name], rival(manifest.metrics)),
@@ -112,15 +109,3 @@ def rival(metrics: Sequence[Metric]) -> str:
         f"A bag of words with a logistic regression, seconds of one core, reaches micro-F1 {words:.3f} on the same "
         f"texts; this encoder {ours:.3f}."
     )
-
-
-def sampler(vocabulary: int) -> Sample:
-    """Random tokens, texts from one token to the longest, and rubbish under the padding, which must not show."""
-
-    def sample(sizes: dict[str, int]) -> dict[str, np.ndarray]:
-        rows, longest = sizes["batch"], sizes[TOKENS]
-        ids = np.random.default_rng(rows).integers(0, vocabulary, (rows, longest))
-        lengths = np.linspace(longest, 1, rows).round().astype(np.int64)
-        return {"ids": ids, "mask": np.arange(longest) < lengths[:, None]}
-
-    return sample

@@ -10,8 +10,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from common.text.features import PAD, UNKNOWN
 from llm_studies.reference.config import Model
-from llm_studies.reference.features import PAD, UNKNOWN
 
 
 class Block(nn.Module):

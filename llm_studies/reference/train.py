@@ -8,20 +8,22 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
+from common.claims.similarity import similarity
 from common.data.sampler import EpochSampler
 from common.registry.cards import write_whole
+from common.text.features import TOKENIZER, probabilities, read_tokenizer
+from common.text.rows import Rows
+from common.text.thresholds import best_thresholds
+from common.text.tokenizer import learn_tokenizer
 from common.training import loop, seeding
 from common.training.distributed import World, world
 from common.training.run import Run, create, open_run, same_data
 from llm_studies.icl_priors.items import Corpus
-from llm_studies.icl_priors.similarity import similarity
 from llm_studies.reference.config import Config
-from llm_studies.reference.data import Rows, label_names, learn_tokenizer, load, rows, source
-from llm_studies.reference.features import TOKENIZER, probabilities, read_tokenizer
+from llm_studies.reference.data import label_names, load, rows, source
 from llm_studies.reference.losses import multi_label, positive_weights
 from llm_studies.reference.model import Encoder
 from llm_studies.reference.system import SYSTEM
-from llm_studies.reference.thresholds import best_thresholds
 
 SELECTED = "micro_f1"
 CHUNK = 256
@@ -65,7 +67,7 @@ def scores(model: Encoder, asked: Rows) -> np.ndarray:
 
 def step(model: Encoder, learnt: Rows, weights: Tensor, batch: Tensor) -> dict[str, Tensor]:
     """The loss of one batch of row numbers."""
-    order = batch[learnt.lengths[batch].argsort(stable=True)]
+    order = learnt.by_length(batch)
     logits = torch.cat([model(*learnt.batch(part)) for part in order.chunk(PASSES)])
     return {loop.LOSS: multi_label(logits, learnt.truth[order].to(logits.dtype), weights)}
 

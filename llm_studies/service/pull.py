@@ -9,13 +9,13 @@ from typing import Self
 
 import numpy as np
 
+from common.claims.similarity import item_parts, measures
 from common.errors import Invalid
 from common.runtime.base import Call
 from contracts.priors import FitCheck, PullEstimate, PullRequest, PullResponse, Similarity, TrivialLevel
 from llm_studies.icl_priors.chance import trivial_levels
 from llm_studies.icl_priors.predictive import Check
 from llm_studies.icl_priors.pull import Estimate, estimate
-from llm_studies.icl_priors.similarity import item_parts, measures
 
 WORK = 500_000
 """Bootstrap rounds x (labels + 1): what bounds the time, about 70 microseconds each."""

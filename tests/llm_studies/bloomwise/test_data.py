@@ -6,11 +6,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from common.data.files import File
 from common.errors import OperatorError
 from llm_studies.bloomwise import generated
 from llm_studies.bloomwise.data import FOLDER, SETS, Known, Problem, load, programmes, read, recorded
 from llm_studies.bloomwise.extract import same
-from llm_studies.files import File
 
 
 def written(folder: Path, *problems: Problem) -> tuple[Path, Known]:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from common.claims.similarity import similarity
 from common.errors import Invalid
 from llm_studies.icl_priors.annotators import (
     annotator_row,
@@ -14,7 +15,6 @@ from llm_studies.icl_priors.annotators import (
     unanimous,
 )
 from llm_studies.icl_priors.items import at_least_half
-from llm_studies.icl_priors.similarity import similarity
 
 DATA = Path(os.environ.get("KITHARA_DATA", "nowhere"))
 needs_annotators = pytest.mark.skipif(

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from common.claims.similarity import similarity
 from common.errors import Invalid
 from llm_studies.icl_priors.chance import Level, chance_corrected, chance_level, random_subsets, trivial_levels
 from llm_studies.icl_priors.items import at_least_half
-from llm_studies.icl_priors.similarity import similarity
 
 DATA = Path(os.environ.get("KITHARA_DATA", "nowhere"))
 needs_goemotions = pytest.mark.skipif(

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
+from common.claims.similarity import between, similarity
 from common.claims.statistics import holm
 from common.errors import Invalid
 from llm_studies.icl_priors.items import at_least_half
@@ -24,7 +25,6 @@ from llm_studies.icl_priors.permutation import (
     shuffled_measures,
     unrelated,
 )
-from llm_studies.icl_priors.similarity import between, similarity
 
 DATA = Path(os.environ.get("KITHARA_DATA", "nowhere"))
 POST, GAIN, OLDHAM, AGAIN = (

@@ -15,13 +15,15 @@ from common.registry.store import Repository
 from common.runtime.base import Call
 from common.runtime.local import LocalBackend
 from common.runtime.models import Models
+from common.text.features import pad, probabilities, tokens
+from common.text.sample import sampler
 from common.training.run import open_run
-from contracts.reference import TOKENS, reference_signature
+from contracts.text import TOKENS, text_signature
 from deploy import SHIPPED
 from llm_studies.reference.config import Config
 from llm_studies.reference.evaluate import Trained
-from llm_studies.reference.export import export, sampler
-from llm_studies.reference.features import Reference, pad, predict, probabilities, tokens
+from llm_studies.reference.export import export
+from llm_studies.reference.features import Reference, predict
 
 MODEL = "generated-reference"
 
@@ -66,7 +68,7 @@ def test_card_says_what_a_user_must_know(version: Version, config: Config, opene
     card = version.card
     assert (card.name, card.version, card.system, card.use) == (MODEL, 1, "reference", "open")
     assert (card.task, card.labels) == ("text-classification", opened.corpus.labels)
-    assert card.signature == reference_signature(7)
+    assert card.signature == text_signature(7)
     assert card.text is not None
     assert (card.text.tokenizer, card.text.max_tokens) == ("tokenizer.json", 40)
     assert len(card.thresholds) == 7

@@ -6,8 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from common.text.features import UNKNOWN
 from llm_studies.reference.config import Model
-from llm_studies.reference.features import UNKNOWN
 from llm_studies.reference.losses import multi_label, positive_weights
 from llm_studies.reference.model import Encoder
 

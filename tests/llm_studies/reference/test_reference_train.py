@@ -11,16 +11,17 @@ from sklearn.metrics import f1_score, jaccard_score
 
 from common.errors import OperatorError
 from common.registry.cards import render
+from common.text.figures import Figures
+from common.text.rows import Rows
+from common.text.thresholds import best_thresholds
 from common.training import checkpoint, loop
 from common.training.run import open_run
 from llm_studies.icl_priors.items import matrix
 from llm_studies.reference import train as reference_train
 from llm_studies.reference.config import Config, Data, Generated, Optim
-from llm_studies.reference.data import Rows, load, rows, unseen
-from llm_studies.reference.evaluate import PREDICTIONS, Figures, Trained, evaluate, measured
-from llm_studies.reference.thresholds import best_thresholds
+from llm_studies.reference.data import load, rows, unseen
+from llm_studies.reference.evaluate import PREDICTIONS, Trained, evaluate
 from llm_studies.reference.train import scores, train
-from llm_studies.reference.words import bag_of_words
 
 
 class Killed(BaseException):
@@ -132,26 +133,6 @@ def test_texts_of_training_are_left_out_of_the_strict_figures(opened: Trained) -
     train_, test = opened.corpus.split("train"), opened.corpus.split("test")
     twin = test[0]._replace(text=f"  {train_[0].text.replace(' ', '  ')} ")
     assert unseen(opened.corpus, [twin, *test[1:]]).tolist() == [False, *[True] * (len(test) - 1)]
-
-
-def test_intervals_hold_the_value_and_shrink_with_items() -> None:
-    rng = np.random.default_rng(0)
-    truth = rng.random((400, 3)) < 0.4
-    said = truth ^ (rng.random(truth.shape) < 0.2)
-    width = {}
-    for n in (40, 400):
-        micro = next(m for m in measured("", "test", said[:n], truth[:n]) if m.name == "micro_f1")
-        assert micro.interval is not None
-        width[n] = micro.interval.high - micro.interval.low
-    assert width[400] < 0.6 * width[40]
-
-
-def test_bag_of_words_learns_what_a_word_says() -> None:
-    texts = [f"{word} day number {i}" for i in range(30) for word in ("sunny", "rainy")]
-    truth = np.array([[text.startswith("sunny"), True, False] for text in texts])
-    (p,) = bag_of_words(texts, truth, ["one sunny day", "one rainy day"])
-    assert p[0, 0] > 0.8 > 0.2 > p[1, 0]
-    np.testing.assert_array_equal(p[:, 1:], [[1.0, 0.0]] * 2)  # nothing to tell apart
 
 
 def test_scores_refuse_a_network_in_train_mode(opened: Trained) -> None:

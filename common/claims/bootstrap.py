@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from common.claims.similarity import item_parts, measures
 from contracts.models import Interval
-from llm_studies.icl_priors.similarity import item_parts, measures
 
 ROUNDS = 10_000
 CHUNK = 1_000_000

@@ -1,4 +1,4 @@
-"""Reading data files, for both studies: what is no data is told from data before anything is asked of a model."""
+"""Reading text files of a data folder: what is no data is told from data before anything is learnt or asked."""
 
 import hashlib
 from pathlib import Path
@@ -17,9 +17,7 @@ class File:
 
     def __init__(self, data: Path | None, name: str) -> None:
         if data is None:
-            raise OperatorError(
-                f"{name}: the study reads it; give --data (or KITHARA_DATA) with the folder that holds it"
-            )
+            raise OperatorError(f"{name} is needed: give --data (or KITHARA_DATA) with the folder that holds it")
         self.path = data / name
         try:
             raw = self.path.read_bytes()

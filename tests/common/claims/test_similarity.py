@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn.metrics import f1_score, jaccard_score, precision_recall_fscore_support
 
+from common.claims import bootstrap
+from common.claims.bootstrap import item_weights, paired_rounds, percentile, seed_rounds
+from common.claims.similarity import MEASURES, Measure, between, scores, similarity, within
 from common.errors import Invalid
-from llm_studies.icl_priors import bootstrap
-from llm_studies.icl_priors.bootstrap import item_weights, paired_rounds, percentile, seed_rounds
-from llm_studies.icl_priors.similarity import MEASURES, Measure, between, scores, similarity, within
 
 Pair = tuple[np.ndarray, np.ndarray]
 

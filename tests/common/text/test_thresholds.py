@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llm_studies.reference.thresholds import best_threshold, best_thresholds
+from common.text.thresholds import best_threshold, best_thresholds
 
 CELLS = st.lists(st.tuples(st.integers(1, 20).map(lambda n: n / 20), st.booleans()), min_size=1, max_size=12)
 
