@@ -62,6 +62,7 @@ from contracts.priors import (
 )
 from contracts.problem import PROBLEM_TYPE_PREFIX, FieldError, Problem
 from contracts.runs import RunManifest
+from contracts.text import EmotionsRequest, EmotionsResponse, TextEmotions
 from contracts.vision_nlp import ClassifyOptions, ClassifyResponse, LabelScore, fff_signature
 
 REQUEST_ID = "0194c2f1b7d84e0f9a6b3c5d7e8f9012"
@@ -337,6 +338,23 @@ EXAMPLES: tuple[Record, ...] = (
         leaf=11,
         path_margin=2.4,
         model=NAME,
+        version=1,
+        request_id=REQUEST_ID,
+    ),
+    EmotionsRequest(texts=("Thank you so much, this made my day!",)),
+    EmotionsResponse(
+        answers=(
+            TextEmotions(
+                labels=("gratitude", "joy"),
+                scores=(
+                    LabelScore(label="anger", score=0.002),
+                    LabelScore(label="gratitude", score=0.98),
+                    LabelScore(label="joy", score=0.41),
+                ),
+                tokens=9,
+            ),
+        ),
+        model="emotions-acn",
         version=1,
         request_id=REQUEST_ID,
     ),

@@ -61,6 +61,15 @@ class AudioInput(Record, frozen=True, kw_only=True):
     """Samples."""
 
 
+class Stage(Record, frozen=True, kw_only=True):
+    """One piece of a network whose rows may leave early: a model of its own that goes on where the one before ended."""
+
+    model: Name
+    version: Positive
+    depth: Positive
+    """Blocks that have run when it ends."""
+
+
 class Interval(Record, frozen=True, kw_only=True):
     """A two-sided interval at ``level``."""
 
@@ -108,7 +117,7 @@ class ModelCard(Record, frozen=True, kw_only=True):
     name: Name
     version: Positive
     system: Name
-    task: Literal["image-classification", "text-classification", "music-embedding"]
+    task: Literal["image-classification", "text-classification", "music-embedding", "network-stage"]
     paper: str
     description: str
     use: Use
@@ -119,6 +128,8 @@ class ModelCard(Record, frozen=True, kw_only=True):
     audio: AudioInput | None = None
     thresholds: tuple[Probability, ...] = ()
     """Where several labels or none may apply: the probability from which on each of ``labels`` does."""
+    stages: tuple[Stage, ...] = ()
+    """The same network in pieces, by rising depth: what answers when a depth or an early exit is asked for."""
     limits: Limits = Limits()
     metrics: tuple[Metric, ...]
     """Figures on the published test split."""

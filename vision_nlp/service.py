@@ -1,4 +1,4 @@
-"""Classify a picture: decode, run the graph, name the labels."""
+"""Classify a picture: decode, run the graph or its stages, name the labels."""
 
 import asyncio
 import time
@@ -13,7 +13,9 @@ from common.runtime.base import Call
 from common.runtime.local import LocalBackend
 from common.runtime.models import Models
 from contracts.models import ImageInput, ModelCard
-from contracts.vision_nlp import ClassifyOptions, ClassifyResponse, LabelScore
+from contracts.vision_nlp import LOGITS, PIXELS, ClassifyOptions, ClassifyResponse, LabelScore
+from vision_nlp.acn.early import entropies
+from vision_nlp.exits import Exits, require
 from vision_nlp.features import open_image, to_input
 
 INLINE_PIXELS = 256 * 256
@@ -24,23 +26,39 @@ class Classifier:
     """Answers ``POST /v1/vision/classify`` over any served image classifier."""
 
     def __init__(self, models: Models) -> None:
-        self._models = models
+        self._models, self._exits = models, Exits(models)
         # A decoded picture may take 75 MB: a few at a time, whatever the load.
         self._decoders = asyncio.Semaphore(2)
 
     async def classify(self, picture: bytes, options: ClassifyOptions, call: Call) -> ClassifyResponse:
-        """Raises what ``features.open_image`` and ``Models.infer`` raise, and Invalid for a model of another task."""
+        """Raises what ``features.open_image``, ``Models.infer`` and ``Exits`` raise; Invalid for a model of another
+        task and for what it cannot be asked."""
         card = self._models.served(options.model).card
         if card.image is None:
             raise Invalid.field(
                 "model",
                 f"{card.name!r} does not take pictures, its task is {card.task}; GET /v1/models lists the others",
             )
+        require(card, options)
         started = time.perf_counter()
         pixels = await self._decode(picture, card.image, options.invert)
         call.timing.decode += time.perf_counter() - started
-        outputs, card = await self._models.infer(options.model, {"pixels": pixels}, call)
-        return answer(outputs, card, options.top_k, call.request_id)
+        if options.exit_entropy is None and options.depth in (None, _layers(card)):
+            outputs, card = await self._models.infer(options.model, {PIXELS: pixels}, call)
+            depth = _layers(card)
+        else:
+            outputs, card, depth = await self._early(pixels, options, call)
+        return answer(outputs, card, options.top_k, call.request_id, depth)
+
+    async def _early(
+        self, pixels: np.ndarray, options: ClassifyOptions, call: Call
+    ) -> tuple[dict[str, np.ndarray], ModelCard, int]:
+        card = self._models.served(options.model).card  # another version may have come while the picture was decoded
+        if options.depth is not None:
+            left = await self._exits.at_depth(card, pixels, options.depth, call)
+        else:
+            left = await self._exits.until(card, pixels, options.exit_entropy or 0.0, call)
+        return {LOGITS: left.logits}, card, int(left.depth[0])
 
     async def _decode(self, picture: bytes, spec: ImageInput, invert: bool) -> np.ndarray:
         image = open_image(picture)
@@ -54,15 +72,27 @@ def _to_input(image: Image.Image, spec: ImageInput, invert: bool) -> np.ndarray:
     return to_input(image, spec, invert=invert)
 
 
-def answer(outputs: dict[str, np.ndarray], card: ModelCard, top_k: int, request_id: str) -> ClassifyResponse:
-    """The response for the first row of a graph's outputs; ``logits`` float32 (1, labels)."""
-    scores = softmax(outputs["logits"][0])
+def _layers(card: ModelCard) -> int | None:
+    """Blocks of the whole network, where it is one that may stop earlier."""
+    return card.stages[-1].depth if card.stages else None
+
+
+def answer(
+    outputs: dict[str, np.ndarray], card: ModelCard, top_k: int, request_id: str, depth: int | None = None
+) -> ClassifyResponse:
+    """The response for the first row of a graph's outputs; ``logits`` float32 (1, labels).
+
+    ``depth``: the blocks that ran, where the network is one that may stop earlier.
+    """
+    scores = softmax(outputs[LOGITS][0])
     order = np.argsort(-scores, kind="stable")[:top_k]
     return ClassifyResponse(
         label=card.labels[order[0]],
         scores=tuple(LabelScore(label=card.labels[i], score=float(scores[i])) for i in order),
         leaf=int(outputs["leaf"][0]) if "leaf" in outputs else None,
         path_margin=float(outputs["path_margin"][0]) if "path_margin" in outputs else None,
+        depth=depth,
+        entropy=None if depth is None else float(entropies(outputs[LOGITS][0])),
         model=card.name,
         version=card.version,
         request_id=request_id,

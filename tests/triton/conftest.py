@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 import onnx
 import onnxruntime as ort
@@ -17,8 +18,9 @@ from common.registry.cards import DRAFT
 from common.registry.golden import write_golden
 from common.registry.store import Repository
 from common.runtime.remote import TritonBackend
-from contracts.models import Limits, Lineage, ModelCard
+from contracts.models import Limits, Lineage, ModelCard, Stage
 from contracts.tensors import DType, Signature, Tensor
+from contracts.vision_nlp import acn_signature, stage_signature
 from deploy.triton.server import Server, running
 from deploy.triton.wheel import PYTHON
 
@@ -152,7 +154,42 @@ def tokens(number: int) -> Arrays:
     return {"ids": ids, "mask": np.ones((1, number), np.float32)}
 
 
-def publish(small: Small, root: Path, scratch: Path) -> int:
+def blocks(name: str, start: int, depth: int, *, state: bool) -> Small:
+    """x_i = tanh(x_{i-1} w), y = x_0 + ... + x_i, logits = 4 * the mean of y over 2 tokens; ``state``: a stage."""
+    first = start == 0
+    inputs: Arrays = {"pixels": np.linspace(-1, 1, 8, dtype=np.float32).reshape(1, 8)}
+    if not first:
+        inputs = {n: np.linspace(-1, 1, 8, dtype=np.float32).reshape(1, 2, 4) for n in "xy"}
+    signature = stage_signature(8 if first else None, 2, 4, 4) if state else acn_signature(8, 4)
+    nodes = [helper.make_node("Reshape", ["pixels", "shape"], [f"{n}0"]) for n in "xy"] if first else []
+    nodes += [] if first else [helper.make_node("Identity", [n], [f"{n}{start}"]) for n in "xy"]
+    for i in range(start, depth):
+        nodes += [
+            helper.make_node("MatMul", [f"x{i}", "w"], [f"z{i}"]),
+            helper.make_node("Tanh", [f"z{i}"], [f"x{i + 1}"]),
+            helper.make_node("Add", [f"y{i}", f"x{i + 1}"], [f"y{i + 1}"]),
+        ]
+    nodes += [
+        helper.make_node("ReduceMean", [f"y{depth}", "axis"], ["pooled"], keepdims=0),
+        helper.make_node("Mul", ["pooled", "four"], ["logits"]),
+    ]
+    nodes += [helper.make_node("Identity", [f"{n}{depth}"], [f"{n}_next"]) for n in "xy"] if state else []
+    w = np.random.default_rng(6).normal(0, 0.9, (4, 4)).astype(np.float32)
+    constants = {"w": w, "shape": np.array([-1, 2, 4]), "axis": np.array([1]), "four": np.float32(4)}
+    return build(name, signature, nodes, constants, inputs)
+
+
+def put_stages(root: Path, scratch: Path) -> None:
+    """The network ``steps`` of three blocks, and its stages."""
+    stages = []
+    for start, depth in ((0, 1), (1, 3)):
+        small = blocks(f"steps-to-{depth}", start, depth, state=True)
+        version = publish(small, root, scratch, task="network-stage")
+        stages.append(Stage(model=small.name, version=version, depth=depth))
+    publish(blocks("steps", 0, 3, state=False), root, scratch, stages=tuple(stages), labels=tuple("abcd"))
+
+
+def publish(small: Small, root: Path, scratch: Path, **changes: Any) -> int:
     """The number of the new version."""
     graph, golden = scratch / "model.onnx", scratch / "golden.npz"
     onnx.save(small.graph, graph)
@@ -164,6 +201,7 @@ def publish(small: Small, root: Path, scratch: Path) -> int:
         **DRAFT, name=small.name, system="tests", task="image-classification", paper="-", description="-", use="open",
         signature=small.signature, labels=(), limits=small.limits, metrics=(), caveats=(), lineage=lineage,
     )  # fmt: skip
+    draft = msgspec.structs.replace(draft, **changes)
     return Repository(root).publish(draft, graph, golden).card.version
 
 
@@ -209,6 +247,7 @@ def repository(python: str, smalls: dict[str, Small], put: Any, tmp_path_factory
     root = tmp_path_factory.mktemp("models")
     for small in smalls.values():
         put(small, root)
+    put_stages(root, tmp_path_factory.mktemp("scratch"))
     return Repository(root)
 
 

@@ -2,7 +2,8 @@
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -12,20 +13,27 @@ import msgspec
 import numpy as np
 import onnx
 import pytest
+import pytest_asyncio
 from onnx import helper, numpy_helper
 from PIL import Image
 
+from common.errors import NotReady
 from common.registry.cards import DRAFT
 from common.registry.golden import write_golden
 from common.registry.store import Repository
-from common.settings import Settings
+from common.runtime.base import Call
+from common.runtime.local import LocalBackend
+from common.runtime.models import Models
 from contracts.examples import EXAMPLES
 from contracts.models import ImageInput, ModelCard
 from contracts.problem import Problem
 from contracts.tensors import Signature
 from contracts.vision_nlp import ClassifyOptions, ClassifyResponse, fff_signature
-from deploy.app import create_app
+from vision_nlp.service import Classifier
 
+Suite = Callable[[Path], AbstractAsyncContextManager[httpx.AsyncClient]]
+
+with_client = pytest.mark.asyncio(loop_scope="module")
 PATH = "/v1/vision/classify"
 NAME = ClassifyOptions().model
 LABELS = tuple("abcdefghij")
@@ -80,30 +88,10 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return repository.root
 
 
-@pytest.fixture
-async def client(root: Path) -> AsyncIterator[httpx.AsyncClient]:
-    app = create_app(Settings(models=str(root), access_log=False))
-    async with lifespan(app), httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://suite") as client:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def client(root: Path, suite: Suite) -> AsyncIterator[httpx.AsyncClient]:
+    async with suite(root) as client:
         yield client
-
-
-class lifespan:  # noqa: N801
-    """Runs an ASGI application's lifespan around a block."""
-
-    def __init__(self, app: Any) -> None:
-        self._app = app
-        self._in: asyncio.Queue[dict[str, str]] = asyncio.Queue()
-        self._out: asyncio.Queue[dict[str, str]] = asyncio.Queue()
-
-    async def __aenter__(self) -> None:
-        self._task = asyncio.create_task(self._app({"type": "lifespan", "state": {}}, self._in.get, self._out.put))
-        await self._in.put({"type": "lifespan.startup"})
-        assert (await self._out.get())["type"] == "lifespan.startup.complete"
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._in.put({"type": "lifespan.shutdown"})
-        assert (await self._out.get())["type"] == "lifespan.shutdown.complete"
-        await self._task
 
 
 def expected(data: bytes) -> tuple[np.ndarray, np.ndarray]:
@@ -115,6 +103,7 @@ def expected(data: bytes) -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.mark.parametrize("seed", range(3))
+@with_client
 async def test_the_answer_is_the_graphs(client: httpx.AsyncClient, seed: int) -> None:
     data = picture(seed)
     response = await client.post(PATH, content=data, headers=PNG | {"x-request-id": "abc"}, params={"top_k": 3})
@@ -131,6 +120,7 @@ async def test_the_answer_is_the_graphs(client: httpx.AsyncClient, seed: int) ->
     assert response.headers["x-request-id"] == "abc"
 
 
+@with_client
 async def test_a_form_answers_as_the_raw_body_does(client: httpx.AsyncClient) -> None:
     data = picture(9)
     raw = await client.post(PATH, content=data, headers=PNG, params={"top_k": 2, "invert": "true"})
@@ -140,12 +130,14 @@ async def test_a_form_answers_as_the_raw_body_does(client: httpx.AsyncClient) ->
     assert left == right
 
 
+@with_client
 async def test_jpeg_of_another_size(client: httpx.AsyncClient) -> None:
     response = await client.post(PATH, content=picture(1, "JPEG", (300, 400)), headers=JPEG)
     assert response.status_code == 200
     assert response.json()["label"] in LABELS
 
 
+@with_client
 async def test_a_large_picture_is_decoded_beside_the_event_loop_to_the_same_answer(client: httpx.AsyncClient) -> None:
     large = np.kron(np.random.default_rng(3).integers(0, 256, (28, 28), dtype=np.uint8), np.ones((30, 30), np.uint8))
     out = BytesIO()
@@ -170,6 +162,7 @@ async def test_a_large_picture_is_decoded_beside_the_event_loop_to_the_same_answ
         (b"\0" * (10 * 1024 * 1024 + 1), PNG, {}, 413, "10485760"),
     ],
 )
+@with_client
 async def test_what_is_wrong_is_said(
     client: httpx.AsyncClient, content: bytes, headers: dict[str, str], params: dict[str, Any], status: int, said: str
 ) -> None:
@@ -183,6 +176,7 @@ async def test_what_is_wrong_is_said(
     assert after.status_code == 200
 
 
+@with_client
 async def test_a_pixel_bomb_is_refused(client: httpx.AsyncClient) -> None:
     out = BytesIO()
     Image.new("1", (10_000, 10_000)).save(out, "PNG")
@@ -191,11 +185,12 @@ async def test_a_pixel_bomb_is_refused(client: httpx.AsyncClient) -> None:
     assert "10000 x 10000" in response.json()["detail"]
 
 
-async def test_what_is_published_serves_after_load_and_what_is_broken_does_not(root: Path, tmp_path: Path) -> None:
+async def test_what_is_published_serves_after_load_and_what_is_broken_does_not(
+    root: Path, tmp_path: Path, suite: Suite
+) -> None:
     folder = tmp_path / "models"
     shutil.copytree(root, folder)
-    app = create_app(Settings(models=str(folder), access_log=False))
-    async with lifespan(app), httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://suite") as client:
+    async with suite(folder) as client:
 
         async def version() -> int:
             return (await client.post(PATH, content=picture(0), headers=PNG)).json()["version"]
@@ -212,6 +207,111 @@ async def test_what_is_published_serves_after_load_and_what_is_broken_does_not(r
         assert "version 3 was refused" in loaded.json()["error"]
         assert await version() == 2
         assert (await client.get("/readyz")).status_code == 200
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def staged(toy_root: Path, suite: Suite) -> AsyncIterator[httpx.AsyncClient]:
+    """Over the network of four blocks whose stages end after 1, 2 and 4."""
+    async with suite(toy_root) as client:
+        yield client
+
+
+def toy_scores(toy: Any, data: bytes) -> np.ndarray:
+    """Probabilities of every sub-network, computed without the suite: (5, 4)."""
+    pixels = np.asarray(Image.open(BytesIO(data)), np.float32).reshape(1, -1) / 255
+    exp = np.exp(toy.all(pixels)[:, 0])
+    return exp / exp.sum(1, keepdims=True)
+
+
+def nats(scores: np.ndarray) -> float:
+    return float(-(scores * np.log(scores)).sum())
+
+
+@pytest.mark.parametrize(("asked", "depth"), [(None, 4), (1, 1), (2, 2), (4, 4)])
+@with_client
+async def test_a_staged_model_answers_at_the_depth_that_is_asked(
+    staged: httpx.AsyncClient, toy: Any, asked: int | None, depth: int
+) -> None:
+    data = picture(4, size=(4, 4))
+    scores = toy_scores(toy, data)[depth]
+    params = {"model": "acn-toy", "top_k": 4, **({} if asked is None else {"depth": asked})}
+    response = await staged.post(PATH, content=data, headers=PNG, params=params)
+    assert response.status_code == 200
+    answer = msgspec.json.decode(response.content, type=ClassifyResponse)
+    assert (answer.depth, answer.model, answer.version) == (depth, "acn-toy", 1)
+    assert answer.label == "abcd"[scores.argmax()]
+    np.testing.assert_allclose({s.label: s.score for s in answer.scores}["a"], scores[0], rtol=1e-4, atol=1e-6)
+    assert answer.entropy == pytest.approx(nats(scores), abs=1e-4)
+    assert "infer;dur=" in response.headers["server-timing"]
+
+
+@pytest.mark.parametrize("seed", range(4))
+@with_client
+async def test_a_staged_model_leaves_at_the_first_certain_depth(staged: httpx.AsyncClient, toy: Any, seed: int) -> None:
+    data = picture(seed, size=(4, 4))
+    scores = toy_scores(toy, data)
+    for threshold in (0.0, 0.3, 0.6, 0.9, 50.0):
+        depth = next((d for d in (1, 2) if nats(scores[d]) < threshold), 4)
+        form = {"model": "acn-toy", "exit_entropy": str(threshold)}
+        response = await staged.post(PATH, files={"image": ("p.png", data, "image/png")}, data=form)
+        assert response.json()["depth"] == depth
+        assert response.json()["entropy"] == pytest.approx(nats(scores[depth]), abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("params", "field", "said"),
+    [
+        ({"depth": 3}, "depth", "1, 2, 4"),
+        ({"depth": 5}, "depth", "1, 2, 4"),
+        ({"depth": 0}, "query.depth", ">= 1"),
+        ({"depth": 1, "exit_entropy": 0.5}, "exit_entropy", "together with depth"),
+        ({"exit_entropy": "nan"}, "query.exit_entropy", ">= 0.0"),
+        ({"exit_entropy": "inf"}, "query.exit_entropy", "<= 100.0"),
+        ({"exit_entropy": -0.1}, "query.exit_entropy", ">= 0.0"),
+        ({"depth": 1, "model": "acn-toy-to-1"}, "model", "does not take pictures"),
+    ],
+)
+@with_client
+async def test_what_a_staged_model_cannot_be_asked(
+    staged: httpx.AsyncClient, params: dict[str, Any], field: str, said: str
+) -> None:
+    data = picture(0, size=(4, 4))
+    response = await staged.post(PATH, content=data, headers=PNG, params={"model": "acn-toy"} | params)
+    assert response.status_code == 422
+    problem = msgspec.json.decode(response.content, type=Problem)
+    assert [error.field for error in problem.errors] == [field]
+    assert said in problem.errors[0].message
+
+
+@with_client
+async def test_a_model_without_stages_has_neither_depth_nor_entropy(client: httpx.AsyncClient) -> None:
+    answer = (await client.post(PATH, content=picture(0), headers=PNG)).json()
+    assert (answer["depth"], answer["entropy"]) == (None, None)
+    for params in ({"depth": 2}, {"exit_entropy": 0.4}):
+        response = await client.post(PATH, content=picture(0), headers=PNG, params=params)
+        assert response.status_code == 422
+        assert f"{NAME!r} has no stages" in response.json()["detail"]
+
+
+async def test_all_blocks_need_no_stage(toy_root: Path) -> None:
+    models = Models(Repository(toy_root), LocalBackend(threads=1, device="cpu"), names=["acn-toy"])
+    await models.start()
+    data = picture(4, size=(4, 4))
+    whole = await Classifier(models).classify(data, ClassifyOptions(model="acn-toy", depth=4), Call())
+    assert whole.depth == 4
+    with pytest.raises(NotReady, match="stage acn-toy-to-1@1"):
+        await Classifier(models).classify(data, ClassifyOptions(model="acn-toy", depth=2), Call())
+    await models.stop(drain=0.0)
+
+
+def test_predict_needs_no_stage(toy: Any, toy_root: Path, tmp_path: Path) -> None:
+    from vision_nlp.acn.predict import predict
+
+    file = tmp_path / "picture.png"
+    file.write_bytes(picture(2, size=(4, 4)))
+    answer = predict(file=file, models=toy_root, model="acn-toy")
+    assert answer.label == "abcd"[toy_scores(toy, picture(2, size=(4, 4)))[4].argmax()]
+    assert answer.depth == 4
 
 
 def test_predict_answers_without_a_server(root: Path, tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ async def test_upload_is_described_raw_and_as_form(document: dict) -> None:
     form = content["multipart/form-data"]
     assert form["schema"]["required"] == ["image"]
     assert form["schema"]["additionalProperties"] is False
-    assert set(form["schema"]["properties"]) == {"image", "model", "top_k", "invert"}
+    assert set(form["schema"]["properties"]) == {"image", "model", "top_k", "invert", "depth", "exit_entropy"}
     query = {p["name"]: p["schema"] for p in operation["parameters"] if p.get("in") == "query"}
     assert query["top_k"] == {"type": "integer", "minimum": 1, "maximum": 1000, "default": 5}
     answer = operation["responses"]["200"]["content"]["application/json"]["schema"]
