@@ -1,0 +1,1 @@
+"""Auto-compressing text encoder that names the emotions in a text."""
