@@ -1,12 +1,12 @@
 """``kithara bench fff``: the exported gather graph beside dense layers, in one process, on one thread, interleaved.
 
 Speed only, so the weights are random. The rivals that decide are in the same table: a dense layer of equal *inference*
-cost, the int8 dense layer of equal training width, and the widths at which dense wins.
+cost, the int8 dense layer of equal training width, and the widths at which dense wins. Below it: what a training step
+takes beside the looped form of the released code.
 """
 
 import os
 import platform
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -16,22 +16,21 @@ from typing import NamedTuple
 import numpy as np
 import onnxruntime
 import torch
-from onnxruntime.quantization import QuantType, quantize_dynamic
 from torch import nn
 
-from common.export.onnx import export
 from contracts._base import Record
-from contracts.tensors import Signature
 from contracts.vision_nlp import fff_signature
+from vision_nlp.fff.bench_training import StepRow, measure_steps
 from vision_nlp.fff.hard import HardFFF, Weights, default_routing
+from vision_nlp.fff.latency import Run, dense_signature, interleaved, quantised, save
 
 INPUTS = OUTPUTS = 768
 BATCHES = (1, 64, 1024)
+STEP_BATCHES = (256, 64, 2048)
+"""Of a training step: first that of the released commands; 2048 is their scripts' default."""
 DENSE, GATHER, GROUPED = "dense", "gather", "torch grouped"
 FFF_GRAPH = fff_signature(INPUTS, OUTPUTS)
-DENSE_GRAPH = Signature(inputs=FFF_GRAPH.inputs, outputs=FFF_GRAPH.outputs[:1])
-Run = Callable[[np.ndarray], np.ndarray]
-"""(B, INPUTS) float32 -> (B, OUTPUTS) float32"""
+DENSE_GRAPH = dense_signature(INPUTS, OUTPUTS)
 
 
 class Timed(Record, frozen=True, kw_only=True):
@@ -75,6 +74,7 @@ class FffBench(Record, frozen=True, kw_only=True):
     inputs: int
     outputs: int
     rows: tuple[BenchRow, ...]
+    steps: tuple[StepRow, ...]
     targets: tuple[Target, ...]
 
     def table(self) -> str:
@@ -90,6 +90,12 @@ class FffBench(Record, frozen=True, kw_only=True):
             shape = f"{row.leaf_width},{row.depth}"
             timed = "".join(f"{f'{t.median_us:.0f} ({t.speedup:.2f}x)':>20}" for t in row.engines.values())
             lines.append(f"{shape:>5} {row.width:>6} {row.batch:>6} {f'{row.work_ratio:.0f}x':>6}  {timed}")
+        lines += ["", "one training step, milliseconds (median): ours, and the looped form of the released code", ""]
+        lines += [
+            f"{f'{step.leaf_width},{step.depth}':>5}  batch {step.batch:>5}  {step.ours_ms:>8.1f}  "
+            f"{step.looped_ms:>8.1f} ({step.speedup:.1f}x)"
+            for step in self.steps
+        ]
         lines += [
             "",
             *(f"{'met' if t.met else 'MISSED'}: {t.what}: {t.measured}x, needs {t.needed}x" for t in self.targets),
@@ -115,6 +121,8 @@ GRID = (Case(8, 4), Case(8, 6), Case(8, 8), Case(32, 4), Case(32, 6), Case(32, 8
 QUICK_GRID = (Case(8, 8), Case(32, 8))
 TARGETS = {Case(8, 8): 3.0, Case(32, 8): 10.0}
 """Least speed-up over dense at batch 1 and 64."""
+STEP_TARGET = 10.0
+"""Least speed-up of a training step over the looped form at the batch of the released commands."""
 
 
 def bench(*, quick: bool) -> FffBench:
@@ -124,6 +132,7 @@ def bench(*, quick: bool) -> FffBench:
     try:
         budget = 0.5 if quick else 1.0
         rows = tuple(row for case in (QUICK_GRID if quick else GRID) for row in measure(case, BATCHES, budget))
+        steps = measure_steps(STEP_BATCHES[:1] if quick else STEP_BATCHES, budget)
     finally:
         torch.set_num_threads(threads)
     return FffBench(
@@ -133,7 +142,8 @@ def bench(*, quick: bool) -> FffBench:
         inputs=INPUTS,
         outputs=OUTPUTS,
         rows=rows,
-        targets=tuple(_targets(rows)),
+        steps=steps,
+        targets=(*_targets(rows), *_step_targets(steps)),
     )
 
 
@@ -164,30 +174,6 @@ def measure(case: Case, batches: Sequence[int], budget: float) -> list[BenchRow]
     return rows
 
 
-def interleaved(calls: Mapping[str, Callable[[], object]], budget: float) -> dict[str, np.ndarray]:
-    """Seconds per call of each, measured in turns so that a busy machine slows all alike.
-
-    A turn takes about a hundredth of ``budget`` seconds per engine; there are at least five; warm-up is not counted.
-    """
-    repeats = {}
-    for name, call in calls.items():
-        call()
-        repeats[name] = max(1, int(budget / 100 / _seconds(call, 1)))
-    turns: dict[str, list[float]] = {name: [] for name in calls}
-    end = time.perf_counter() + budget * len(calls)
-    while time.perf_counter() < end or len(turns[DENSE]) < 5:
-        for name, call in calls.items():
-            turns[name].append(_seconds(call, repeats[name]))
-    return {name: np.array(seconds) for name, seconds in turns.items()}
-
-
-def _seconds(call: Callable[[], object], repeats: int) -> float:
-    started = time.perf_counter()
-    for _ in range(repeats):
-        call()
-    return (time.perf_counter() - started) / repeats
-
-
 def _timed(seconds: np.ndarray, dense: float) -> Timed:
     median = float(np.median(seconds))
     return Timed(
@@ -199,28 +185,14 @@ def _engines(case: Case, equal: int) -> dict[str, Run]:
     hard = HardFFF(_random_weights(case))
     other = HardFFF(_random_weights(case), "descend" if default_routing(case.depth) == "all-nodes" else "all-nodes")
     with TemporaryDirectory() as folder:
-        dense, small, int8 = (Path(folder) / f"{name}.onnx" for name in ("dense", "small", "int8"))
-        engines = {DENSE: _save(_dense(case.width), DENSE_GRAPH, dense)}
-        quantize_dynamic(dense, int8, weight_type=QuantType.QInt8)
-        engines["dense int8"] = _session(int8)
-        engines["dense equal MAC"] = _save(_dense(equal), DENSE_GRAPH, small)
+        dense, small = (Path(folder) / f"{name}.onnx" for name in ("dense", "small"))
+        engines = {DENSE: save(_dense(case.width), DENSE_GRAPH, dense)}
+        engines["dense int8"] = quantised(dense)
+        engines["dense equal MAC"] = save(_dense(equal), DENSE_GRAPH, small)
         for name, module in ((GATHER, hard), (f"{GATHER} {other.routing}", other)):
             path = Path(folder) / f"{name.replace(' ', '-')}.onnx"
-            engines[name] = _save(module, FFF_GRAPH, path)
+            engines[name] = save(module, FFF_GRAPH, path)
     return engines | {GROUPED: lambda pixels: hard.grouped(torch.from_numpy(pixels)).logits.numpy()}
-
-
-def _save(module: nn.Module, signature: Signature, path: Path) -> Run:
-    """Through the suite's own exporter; a session on one thread that answers with all outputs, as serving does."""
-    export(module, signature, {"pixels": torch.zeros(2, INPUTS)}, path)
-    return _session(path)
-
-
-def _session(path: Path) -> Run:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    session = onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
-    return lambda pixels: np.asarray(session.run(None, {"pixels": pixels})[0])
 
 
 def _dense(width: int) -> nn.Module:
@@ -260,3 +232,10 @@ def _targets(rows: tuple[BenchRow, ...]) -> Iterator[Target]:
             measured = row.engines[GATHER].speedup
             what = f"gather over dense at width {row.width}, batch {row.batch}"
             yield Target(what=what, needed=needed, measured=measured, met=measured >= needed)
+
+
+def _step_targets(steps: tuple[StepRow, ...]) -> Iterator[Target]:
+    for step in steps:
+        if step.batch == STEP_BATCHES[0]:
+            what = f"training step over the looped form at ({step.leaf_width},{step.depth}), batch {step.batch}"
+            yield Target(what=what, needed=STEP_TARGET, measured=step.speedup, met=step.speedup >= STEP_TARGET)

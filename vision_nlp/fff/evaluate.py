@@ -1,6 +1,7 @@
 """Soft and hard accuracy on the training and the test set, and how the tree is used."""
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import msgspec
 import torch
@@ -16,15 +17,18 @@ from contracts.runs import RunManifest
 from vision_nlp.fff import data as fff_data
 from vision_nlp.fff.config import Config
 from vision_nlp.fff.data import Rows
+from vision_nlp.fff.latency import microseconds, serve_tree
 from vision_nlp.fff.model import FFF, descend
 from vision_nlp.fff.system import SYSTEM
 
 CHUNK = 4096
 """Rows per forward pass."""
+LATENCY_SECONDS = 0.2
+"""For each batch size."""
 
 
 class Figures(Record, frozen=True, kw_only=True):
-    """``metrics.json``. Accuracies are shares of 1; hard is what is served."""
+    """Of one network. Accuracies are shares of 1; hard is what is served."""
 
     train_soft: float
     train_hard: float
@@ -32,6 +36,8 @@ class Figures(Record, frozen=True, kw_only=True):
     test_hard: float
     leaves_used: float
     """Share of the leaves that at least one test row reaches."""
+    leaf_least: float
+    """Share of the test rows that the least visited leaf gets."""
     leaves_effective: float
     """exp of the entropy of the test rows over leaves."""
     mean_max_p: float
@@ -42,6 +48,13 @@ class Figures(Record, frozen=True, kw_only=True):
     """1 - s of y = s * leaf + (1 - s) * master; 0 without a master leaf."""
     mac: int
     """Multiply-adds of hard inference per row."""
+
+
+class Metrics(Figures, frozen=True, kw_only=True):
+    """``metrics.json``."""
+
+    latency_us: dict[int, float]
+    """Median microseconds of one call of the graph that is served, by rows per call: ONNX Runtime, one thread."""
 
 
 def evaluate(*, run: Path, data: Path | None) -> RunManifest:
@@ -72,7 +85,10 @@ def evaluate(*, run: Path, data: Path | None) -> RunManifest:
         "master_width": config.model.master_width,
         "hard_tuned": config.phases.tune.epochs > 0,
     }
-    write_whole(run / METRICS, render(figures))
+    with TemporaryDirectory() as folder:
+        graph = serve_tree(model, Path(folder) / "graph.onnx")
+        latency = microseconds({"graph": graph}, splits.test.x.numpy(), LATENCY_SECONDS)["graph"]
+    write_whole(run / METRICS, render(Metrics(**rest, latency_us={k: round(v, 1) for k, v in latency.items()})))
     return opened.update(metrics=metrics, properties=properties)
 
 
@@ -121,6 +137,7 @@ def measure(model: FFF, train: Rows, test: Rows) -> Figures:
         test_soft=accuracy(model, test, hard=False),
         test_hard=accuracy(model, test, hard=True),
         leaves_used=len(share) / model.leaves,
+        leaf_least=float(counts.min()) / n,
         leaves_effective=float(torch.exp(-(share * share.log()).sum())),
         mean_max_p=certainty / n,
         node_entropy=entropy / n,

@@ -10,11 +10,12 @@ from functools import partial
 from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from common.data.images import load_images
 from common.data.sampler import EpochSampler
@@ -29,10 +30,22 @@ from vision_nlp.fff.model import FFF
 from vision_nlp.fff.system import SYSTEM
 from vision_nlp.fff.train import phases
 
-BATCH, RATE = 64, 1e-3
+RATE = 1e-3
 DIGITS_TEST = 0.3
 """The bundled digits have no published split: each seed draws one, so the intervals include the choice of rows."""
-SELECTED = "accuracy_hard"
+Values = dict[str, float]
+SELECTED, VALIDATION = "accuracy_hard", "validation_hard"
+
+
+class Scale(NamedTuple):
+    """How much is spent."""
+
+    epochs: int
+    seeds: int
+    rows: int
+    """Training rows at most."""
+    batch: int
+    shapes: tuple[Model, ...]
 
 
 def draw(name: str, data: Path | None, seed: int, most: int) -> Splits:
@@ -41,7 +54,7 @@ def draw(name: str, data: Path | None, seed: int, most: int) -> Splits:
     Raises OperatorError as ``load_images`` does.
     """
     images = load_images(name, data)
-    spec = image_input(config(name, seed, Model(), Phases()), images)
+    spec = image_input(Config(data=msgspec.convert({"name": name}, Data)), images)
     pixels, labels = images.train.images, images.train.labels
     test_pixels, test_labels = images.test.images, images.test.labels
     order = np.random.default_rng(seed).permutation(len(labels) + (len(test_labels) if name == "digits" else 0))
@@ -64,11 +77,6 @@ def draw(name: str, data: Path | None, seed: int, most: int) -> Splits:
     )
 
 
-def config(name: str, seed: int, model: Model, schedule: Phases) -> Config:
-    data = msgspec.convert({"name": name}, Data)
-    return Config(seed=seed, data=data, model=model, optim=Optim(batch=BATCH), phases=schedule)
-
-
 def two_phases(epochs: int, balance: float) -> Phases:
     """The papers' recipe: two thirds of the epochs with h = 1, one third with h = 3 and no balance."""
     last = epochs // 3
@@ -86,9 +94,9 @@ def three_phases(epochs: int, balance: float) -> Phases:
     return Phases(balance=soft.balance, harden=soft.harden, tune=Tune(epochs=last, lr=RATE))
 
 
-def train_tree(name: str, model: Model, schedule: Phases, splits: Splits, seed: int) -> dict[str, float]:
-    """Train one tree; its figures (``evaluate.Figures``), accuracies as shares of 1."""
-    settings = config(name, seed, model, schedule)
+def train_tree(model: Model, schedule: Phases, splits: Splits, batch: int, seed: int) -> tuple[FFF, Values]:
+    """Train one tree; the figures are those of ``evaluate.Figures`` and the validation accuracy, as shares of 1."""
+    settings = Config(seed=seed, model=model, optim=Optim(batch=batch), phases=schedule)
     seeding.seed_all(seed)
     tree = FFF(splits.train.x.shape[1], len(splits.images.known.labels), model)
 
@@ -96,13 +104,14 @@ def train_tree(name: str, model: Model, schedule: Phases, splits: Splits, seed: 
         return {SELECTED: accuracy(tree, splits.validation, hard=True)}
 
     _fit(tree, tuple(phases(tree, settings, splits.train)), validate, settings, splits)
-    figures = measure(tree, splits.train, splits.test)
-    return {field: float(getattr(figures, field)) for field in figures.__struct_fields__}
+    figures = msgspec.structs.asdict(measure(tree, splits.train, splits.test))
+    values = {field: float(figure) for field, figure in figures.items()}
+    return tree, values | {VALIDATION: validate()[SELECTED]}
 
 
-def train_dense(name: str, width: int, epochs: int, splits: Splits, seed: int) -> dict[str, float]:
+def train_dense(width: int, epochs: int, splits: Splits, batch: int, seed: int) -> tuple[nn.Sequential, Values]:
     """Train a dense network with one hidden layer; its accuracies count as hard."""
-    settings = config(name, seed, Model(), Phases())
+    settings = Config(seed=seed, optim=Optim(batch=batch))
     seeding.seed_all(seed)
     inputs, outputs = splits.train.x.shape[1], len(splits.images.known.labels)
     net = nn.Sequential(nn.Linear(inputs, width), nn.ReLU(), nn.Linear(width, outputs))
@@ -111,15 +120,21 @@ def train_dense(name: str, width: int, epochs: int, splits: Splits, seed: int) -
         epochs=epochs,
         lr=RATE,
         trained=list(net.parameters()),
-        optimizer=partial(torch.optim.AdamW, weight_decay=settings.optim.weight_decay),
-        step=lambda batch: {loop.LOSS: nn.functional.cross_entropy(net(splits.train.x[batch]), splits.train.y[batch])},
+        optimizer=partial(torch.optim.AdamW, weight_decay=settings.optim.weight_decay, fused=True),
+        step=lambda rows: {loop.LOSS: nn.functional.cross_entropy(net(splits.train.x[rows]), splits.train.y[rows])},
     )
     _fit(net, (phase,), lambda: {SELECTED: _right(net, splits.validation)}, settings, splits)
     net.eval()
+    return net, dense_values(net, splits, width)
+
+
+def dense_values(logits: Callable[[Tensor], Tensor], splits: Splits, width: int) -> Values:
+    """The figures of a dense network of this width, whatever computes it."""
     return {
-        "train_hard": _right(net, splits.train),
-        "test_hard": _right(net, splits.test),
-        "mac": float(width * (inputs + outputs)),
+        "train_hard": _right(logits, splits.train),
+        "test_hard": _right(logits, splits.test),
+        "mac": float(width * (splits.train.x.shape[1] + len(splits.images.known.labels))),
+        VALIDATION: _right(logits, splits.validation),
     }
 
 
@@ -140,11 +155,11 @@ def _fit(
     # Hundreds of short runs: their events are of no interest, only their figures are.
     with TemporaryDirectory(prefix="kithara-claims-") as folder, world("cpu") as here, redirect_stderr(StringIO()):
         run = create(Path(folder), system=SYSTEM.name, command="claims", config=settings, seed=settings.seed, data=())
-        sampler = EpochSampler(len(splits.train.y), BATCH, settings.seed, processes=here.size)
+        sampler = EpochSampler(len(splits.train.y), settings.optim.batch, settings.seed, processes=here.size)
         selection = loop.Selection(validate, SELECTED, len(splits.validation.y))
         loop.Trainer(model, chosen, sampler, selection, run, here, loop.Options()).fit()
 
 
-@torch.no_grad()
-def _right(net: nn.Module, rows: Rows) -> float:
-    return float((net(rows.x).argmax(1) == rows.y).double().mean())
+def _right(logits: Callable[[Tensor], Tensor], rows: Rows) -> float:
+    with torch.no_grad():
+        return float((logits(rows.x).argmax(1) == rows.y).double().mean())

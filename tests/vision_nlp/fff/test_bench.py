@@ -4,6 +4,9 @@ import pytest
 
 from vision_nlp.fff import bench
 from vision_nlp.fff.bench import DENSE, GATHER, GROUPED, Case, FffBench
+from vision_nlp.fff.bench_training import StepRow, measure_steps
+from vision_nlp.fff.config import Model
+from vision_nlp.fff.latency import interleaved
 
 
 def test_cost_of_a_case_by_hand() -> None:
@@ -29,7 +32,7 @@ def test_measures_every_engine_on_every_batch() -> None:
 def test_turns_are_interleaved_so_that_a_busy_machine_slows_all_alike() -> None:
     order: list[str] = []
     calls = {name: lambda name=name: order.append(name) for name in (DENSE, "a", "b")}
-    times = bench.interleaved(calls, budget=0.001)
+    times = interleaved(calls, budget=0.05)
     turns = [name for name, before in zip(order, [None, *order], strict=False) if name != before]
     assert len({len(seconds) for seconds in times.values()}) == 1
     assert len(times[DENSE]) >= 5
@@ -60,6 +63,22 @@ def test_promises_are_judged_by_the_rows() -> None:
     rows = (row(Case(8, 8), 1, 3.0), row(Case(8, 8), 1024, 9.0), row(Case(32, 8), 64, 9.9), row(Case(8, 4), 1, 99.0))
     targets = tuple(bench._targets(rows))
     assert [(t.measured, t.needed, t.met) for t in targets] == [(3.0, 3.0, True), (9.9, 10.0, False)]
-    report = FffBench(machine="toy", threads=1, inputs=768, outputs=768, rows=rows, targets=targets)
+    steps = tuple(
+        StepRow(leaf_width=1, depth=7, batch=batch, ours_ms=2.0, looped_ms=24.0, speedup=12.0) for batch in (256, 64)
+    )
+    promised = tuple(bench._step_targets(steps))
+    assert [(t.measured, t.needed, t.met) for t in promised] == [(12.0, 10.0, True)]
+    report = FffBench(
+        machine="toy", threads=1, inputs=768, outputs=768, rows=rows, steps=steps, targets=targets + promised
+    )
     assert "MISSED: gather over dense at width 8192, batch 64: 9.9x, needs 10.0x" in report.table()
+    assert "met: training step over the looped form at (1,7), batch 256: 12.0x, needs 10.0x" in report.table()
     assert msgspec.json.decode(msgspec.json.encode(report), type=FffBench) == report
+
+
+def test_a_training_step_is_measured_at_every_batch_size() -> None:
+    for row, batch in zip(
+        measure_steps((4, 9), 0.01, Model(leaf_width=2, depth=3, master_width=2)), (4, 9), strict=True
+    ):
+        assert (row.leaf_width, row.depth, row.batch) == (2, 3, batch)
+        assert row.speedup == pytest.approx(row.looped_ms / row.ours_ms, rel=0.05, abs=0.01)

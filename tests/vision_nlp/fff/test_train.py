@@ -17,7 +17,7 @@ from contracts.runs import EpochEnded, PhaseStarted, RunStarted
 from vision_nlp.fff import data as fff_data
 from vision_nlp.fff import train as fff_train
 from vision_nlp.fff.config import Config, Model, Optim, Phase, Phases, Tune
-from vision_nlp.fff.evaluate import Figures, accuracy, evaluate, load_model
+from vision_nlp.fff.evaluate import Metrics, accuracy, evaluate, load_model
 from vision_nlp.fff.hard import HardFFF
 from vision_nlp.fff.train import train
 
@@ -174,7 +174,7 @@ def test_selection_never_sees_the_test_set(tmp_path: Path, monkeypatch: pytest.M
 def test_evaluation_keeps_soft_and_hard_apart_and_writes_both_files(whole: Path) -> None:
     """The released code reports the soft accuracy on the training set beside a hard one on the test set."""
     manifest = evaluate(run=whole, data=None)
-    figures = msgspec.json.decode((whole / "metrics.json").read_bytes(), type=Figures)
+    figures = msgspec.json.decode((whole / "metrics.json").read_bytes(), type=Metrics)
     splits = fff_data.load(SHORT, None, torch.device("cpu"))
     model = load_model(open_run(whole, "fff"))
     frozen = HardFFF(model.weights())
@@ -184,6 +184,10 @@ def test_evaluation_keeps_soft_and_hard_apart_and_writes_both_files(whole: Path)
     assert figures.train_soft == accuracy(model, splits.train, hard=False)
     counts = torch.bincount(frozen(splits.test.x).leaf, minlength=4).double() / len(splits.test.y)
     assert figures.leaves_used == (counts > 0).double().mean().item()
+    assert figures.leaf_least == pytest.approx(counts.min().item())
+    assert figures.latency_us.keys() == {1, 32}
+    assert min(figures.latency_us.values()) > 0
+    assert figures.mac == 2 * 64 + (4 + 3) * 74
     assert figures.leaves_effective == pytest.approx(torch.distributions.Categorical(counts).entropy().exp().item())
     p = model(splits.test.x).mixture
     assert figures.mean_max_p == pytest.approx(p.amax(1).mean().item(), rel=1e-4)
