@@ -101,7 +101,7 @@ def api(session: nox.Session) -> None:
 def export(session: nox.Session) -> None:
     """Train tiny, export and prove every system, then check the shipped model repository."""
     env = dev(session)
-    env.pytest("tests/common/export", "tests/vision_nlp/fff", "tests/music_fewshot/lc_protonets/test_export.py")
+    env.pytest("tests/common/export", "tests/vision_nlp", "tests/music_fewshot/lc_protonets/test_export.py")
     env.run("kithara", "models", "check")
 
 
@@ -136,12 +136,12 @@ def gpu(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def bench(session: nox.Session) -> None:
-    """Serving overhead, FFF and tag set speed, as ratios within one run; `-- serving` and no --quick for the record."""
+    """Speed of serving, FFF, ACN and tag sets, as ratios within one run; `-- serving` and no --quick for the record."""
     env = dev(session)
     if session.posargs:
         env.run("kithara", "bench", *session.posargs)
     else:
-        for name in ("fff", "serving", "llm", "lc_protonets"):
+        for name in ("fff", "acn", "serving", "llm", "lc_protonets"):
             env.run("kithara", "bench", name, "--quick")
 
 
@@ -156,7 +156,7 @@ def bench_llm(session: nox.Session) -> None:
 @nox.session(venv_backend="none")
 def claims(session: nox.Session) -> None:
     """Re-test the papers' claims on bundled data, quickly; KITHARA_DATA adds the real sets."""
-    for system in ("fff", "bloomwise", "icl_priors", "lc_protonets"):
+    for system in ("fff", "acn", "bloomwise", "icl_priors", "lc_protonets"):
         dev(session).run("kithara", "claims", system, "--quick", *session.posargs)
 
 

@@ -27,6 +27,9 @@ ENV = {k: v for k, v in os.environ.items() if not k.startswith("KITHARA_")} | {
 }
 
 
+EARLY = "Answer early, and name emotions"
+
+
 def commands(heading: str) -> list[str]:
     """The `kithara` lines below a heading, without their comments."""
     section = README.partition(f"## {heading}")[2].partition("\n## ")[0]
@@ -144,15 +147,40 @@ def test_train_an_embedding(tmp_path: Path) -> None:
         run("kithara data check --data DATA", tmp_path)
 
 
+def test_answer_early_and_name_emotions(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "docs", tmp_path / "docs")
+    curls = [line.replace(":8000", ":8768") for line in blocks(EARLY)[0].splitlines()]
+    with started("kithara serve --port 8768", tmp_path, "http://127.0.0.1:8768/readyz"):
+        at_depth, until, emotions = (json.loads(run(curl, tmp_path)) for curl in curls)
+        card = httpx.get("http://127.0.0.1:8768/v1/models/acn-fashion-mnist").json()["card"]
+    assert (at_depth["label"], at_depth["depth"]) == ("trouser", 4)
+    assert (until["label"], until["entropy"] < 0.5) == ("trouser", True)
+    assert until["depth"] == card["stages"][0]["depth"], "a plain picture leaves at the first stage"
+    thanks, question = (answer["labels"] for answer in emotions["answers"])
+    assert "gratitude" in thanks
+    assert "gratitude" not in question
+
+
+@pytest.mark.parametrize(("system", "published"), [("acn", "acn-digits@1"), ("acn_text", "emotions-acn-generated@1")])
+def test_train_an_auto_compressing_network(system: str, published: str, tmp_path: Path) -> None:
+    train, evaluate, export = (c.partition("  #")[0] for c in commands(EARLY)[:6] if c.split()[2] == system)
+    folder = run(train, tmp_path).splitlines()[-1]
+    run(evaluate.replace("RUN", folder), tmp_path)
+    run(export.replace("RUN", folder), tmp_path)
+    assert published in run("kithara models check --models my-models", tmp_path)
+
+
 def test_the_long_commands_are_run_by_ci() -> None:
     ci = (ROOT / ".ci/run").read_text(encoding="utf-8")
     noxfile = (ROOT / "noxfile.py").read_text(encoding="utf-8")
-    sections = ("Train, evaluate, export, serve", "Study a language model", "Tag music with your own tags")
+    sections = ("Train, evaluate, export, serve", EARLY, "Study a language model", "Tag music with your own tags")
     long = [c for section in sections for c in commands(section) if "claims" in c or "bench" in c]
     assert long == [
         "kithara claims fff --quick",
         "kithara bench fff --quick",
         "kithara bench serving --quick",
+        "kithara claims acn --quick",
+        "kithara bench acn --quick",
         "kithara claims bloomwise --quick",
         "kithara claims icl_priors --quick",
         "kithara bench llm --quick",
