@@ -1,5 +1,6 @@
 """ONNX Runtime sessions: opened, compared with the model card, and run."""
 
+from functools import cache
 from importlib import metadata
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
@@ -87,8 +88,18 @@ def open_graph(version: Version, device: Device) -> OnnxGraph:
     return OnnxGraph(session, [tensor.name for tensor in signature.outputs], ort.RunOptions)
 
 
+@cache
+def _share_memory(ort: ModuleType) -> None:
+    """One arena for all sessions: what the largest execution of one model needed serves the others too, instead of
+    staying with each of them. Once per process; the arguments say 'grow as needed'."""
+    place = ort.OrtMemoryInfo("Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT)
+    ort.create_and_register_allocator(place, ort.OrtArenaCfg(0, -1, -1, -1))
+
+
 def _options(ort: ModuleType, version: Version) -> Any:
+    _share_memory(ort)
     options = ort.SessionOptions()
+    options.add_session_config_entry("session.use_env_allocators", "1")
     # One thread an execution: the back end's pool runs several executions side by side instead, without spinning.
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
