@@ -8,11 +8,11 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
+from common.export.latency import Run, save
 from contracts._base import Record
 from contracts.vision_nlp import acn_signature
 from vision_nlp.acn.config import Model
 from vision_nlp.acn.model import build
-from vision_nlp.fff.latency import Run, save
 
 CLASSES = 10
 LEAST_TURNS = 5

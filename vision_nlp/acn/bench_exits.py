@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import onnxruntime
 
+from common.export.latency import quantised
 from common.registry.layout import Version
 from common.registry.store import Repository
 from common.runtime.base import Call
@@ -21,7 +22,6 @@ from contracts.models import ModelCard
 from contracts.vision_nlp import LOGITS, PIXELS, X_NEXT, Y_NEXT, X, Y
 from vision_nlp.acn.early import entropies
 from vision_nlp.exits import Exits
-from vision_nlp.fff.latency import quantised
 
 WHOLE, EXITS, CUT, INT8 = "whole", "early exit", "cut", "whole int8"
 SEGMENT = 128

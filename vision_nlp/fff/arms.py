@@ -9,9 +9,10 @@ from msgspec.structs import replace
 from torch import Tensor, nn
 
 from common.claims.harness import Condition
+from common.export.latency import Run, quantised
 from vision_nlp.fff.config import Model, Phases
 from vision_nlp.fff.data import Splits
-from vision_nlp.fff.latency import Run, quantised, serve_dense, serve_tree
+from vision_nlp.fff.latency import serve_dense, serve_tree
 from vision_nlp.fff.pareto import WIDTHS
 from vision_nlp.fff.statements import BALANCED, EQUAL_MAC, MASTER, PLAIN, TUNED, arm, dense
 from vision_nlp.fff.study import (

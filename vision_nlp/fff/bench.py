@@ -18,11 +18,12 @@ import onnxruntime
 import torch
 from torch import nn
 
+from common.export.latency import Run, interleaved, quantised, save
 from contracts._base import Record
 from contracts.vision_nlp import fff_signature
 from vision_nlp.fff.bench_training import StepRow, measure_steps
 from vision_nlp.fff.hard import HardFFF, Weights, default_routing
-from vision_nlp.fff.latency import Run, dense_signature, interleaved, quantised, save
+from vision_nlp.fff.latency import dense_signature
 
 INPUTS = OUTPUTS = 768
 BATCHES = (1, 64, 1024)

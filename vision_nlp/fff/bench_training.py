@@ -6,10 +6,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from common.export.latency import interleaved
 from contracts._base import Record
 from vision_nlp.fff.config import Config, Model, Phase, Phases, Tune
 from vision_nlp.fff.data import Rows
-from vision_nlp.fff.latency import interleaved
 from vision_nlp.fff.looped import looped_loss
 from vision_nlp.fff.model import FFF
 from vision_nlp.fff.train import phases

@@ -19,11 +19,11 @@ from rich.console import Console
 from common.claims.harness import ROUNDS, judge, run_paired
 from common.claims.report import write
 from common.errors import OperatorError
+from common.export.latency import microseconds
 from contracts.claims import ClaimRow, ClaimsReport
 from vision_nlp.fff.arms import FIRST, Arms
 from vision_nlp.fff.config import Model
 from vision_nlp.fff.figures import drawings
-from vision_nlp.fff.latency import microseconds
 from vision_nlp.fff.pareto import front_claims, placed
 from vision_nlp.fff.statements import label, shape_claims
 from vision_nlp.fff.study import Scale, draw

@@ -8,6 +8,7 @@ import torch
 
 from common.claims.statistics import wilson_interval
 from common.errors import OperatorError
+from common.export.latency import microseconds
 from common.registry.cards import render, write_whole
 from common.training import checkpoint
 from common.training.run import METRICS, Run, open_run, same_data
@@ -17,7 +18,7 @@ from contracts.runs import RunManifest
 from vision_nlp.fff import data as fff_data
 from vision_nlp.fff.config import Config
 from vision_nlp.fff.data import Rows
-from vision_nlp.fff.latency import microseconds, serve_tree
+from vision_nlp.fff.latency import serve_tree
 from vision_nlp.fff.model import FFF, descend
 from vision_nlp.fff.system import SYSTEM
 

@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from common.claims.report import Drawing, styled, svg
+from common.export.latency import BATCHES
 from contracts.claims import ClaimRow
-from vision_nlp.fff.latency import BATCHES
 from vision_nlp.fff.pareto import is_dense, latency_of
 from vision_nlp.fff.statements import BALANCED, MASTER, PLAIN, TUNED
 

@@ -13,9 +13,9 @@ from statistics import fmean
 from msgspec.structs import replace
 
 from common.claims.harness import Claim, value
+from common.export.latency import BATCHES
 from contracts.claims import ClaimRow
 from vision_nlp.fff.config import Model
-from vision_nlp.fff.latency import BATCHES
 from vision_nlp.fff.statements import POINTS, TUNED, arm, label, test_hard
 from vision_nlp.fff.study import VALIDATION
 

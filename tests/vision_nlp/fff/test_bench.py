@@ -2,11 +2,11 @@ import msgspec
 import numpy as np
 import pytest
 
+from common.export.latency import interleaved
 from vision_nlp.fff import bench
 from vision_nlp.fff.bench import DENSE, GATHER, GROUPED, Case, FffBench
 from vision_nlp.fff.bench_training import StepRow, measure_steps
 from vision_nlp.fff.config import Model
-from vision_nlp.fff.latency import interleaved
 
 
 def test_cost_of_a_case_by_hand() -> None:

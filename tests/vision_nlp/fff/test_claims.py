@@ -8,12 +8,12 @@ import pytest
 
 from common.claims.report import FIGURE, RESULTS
 from common.errors import OperatorError
+from common.export.latency import BATCHES
 from contracts.claims import ClaimRow, ClaimsReport
 from vision_nlp.fff import claims as module
 from vision_nlp.fff.arms import Arms
 from vision_nlp.fff.claims import claims
 from vision_nlp.fff.config import Model
-from vision_nlp.fff.latency import BATCHES
 from vision_nlp.fff.pareto import best, front_claims
 from vision_nlp.fff.statements import BALANCED, EQUAL_MAC, MASTER, PLAIN, TUNED, arm, shape_claims
 from vision_nlp.fff.study import Scale, draw, three_phases, train_tree, two_phases

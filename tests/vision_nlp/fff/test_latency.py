@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch import nn
 
+from common.export.latency import BATCHES, microseconds, quantised
 from vision_nlp.fff.config import Model
-from vision_nlp.fff.latency import BATCHES, microseconds, quantised, serve_dense, serve_tree
+from vision_nlp.fff.latency import serve_dense, serve_tree
 from vision_nlp.fff.model import FFF
 
 INPUTS, OUTPUTS = 12, 5
