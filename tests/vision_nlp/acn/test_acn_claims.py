@@ -127,10 +127,11 @@ def test_other_sets_than_the_first_get_the_central_experiments(monkeypatch: pyte
     monkeypatch.setattr(module, "EXPERIMENTS", experiments)
     monkeypatch.setattr(module, "CENTRAL", experiments[:2])
     monkeypatch.setattr(module, "load_images", images)
-    made = module.claims(quick=True, data=Path("data"), seeds=2, out=None, command="")
-    wanted = [(name, i) for n, name in enumerate(module.PUBLISHED) for i in range(2 if n else 6)]
-    assert list(dict.fromkeys(row.data for row in made.rows)) == [f"{name}, {i}" for name, i in wanted]
-    assert {row.data: row.values["size"] for row in made.rows}["mnist, 0"] == 28
+    for quick, names in ((True, ("fashion_mnist", "cifar10")), (False, ("fashion_mnist", "cifar10", "mnist"))):
+        made = module.claims(quick=quick, data=Path("data"), seeds=2, out=None, command="")
+        wanted = [(name, i) for n, name in enumerate(names) for i in range(2 if n else 6)]
+        assert list(dict.fromkeys(row.data for row in made.rows)) == [f"{name}, {i}" for name, i in wanted]
+        assert {row.data: row.values["size"] for row in made.rows}["cifar10, 0"] == 32
 
 
 def test_one_seed_is_refused_before_any_training() -> None:
