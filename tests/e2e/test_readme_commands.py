@@ -154,7 +154,7 @@ def test_answer_early_and_name_emotions(tmp_path: Path) -> None:
         at_depth, until, emotions = (json.loads(run(curl, tmp_path)) for curl in curls)
         card = httpx.get("http://127.0.0.1:8768/v1/models/acn-fashion-mnist").json()["card"]
     assert (at_depth["label"], at_depth["depth"]) == ("trouser", 4)
-    assert (until["label"], until["entropy"] < 0.5) == ("trouser", True)
+    assert (until["label"], until["entropy"] < 0.65) == ("trouser", True)
     assert until["depth"] == card["stages"][0]["depth"], "a plain picture leaves at the first stage"
     thanks, question = (answer["labels"] for answer in emotions["answers"])
     assert "gratitude" in thanks
