@@ -161,7 +161,7 @@ def test_answer_early_and_name_emotions(tmp_path: Path) -> None:
     assert "gratitude" not in question
 
 
-@pytest.mark.parametrize(("system", "published"), [("acn", "acn-digits@1"), ("acn_text", "emotions-acn-generated@1")])
+@pytest.mark.parametrize(("system", "published"), [("acn", "acn-digits@1"), ("acn_text", "generated-emotions-acn@1")])
 def test_train_an_auto_compressing_network(system: str, published: str, tmp_path: Path) -> None:
     train, evaluate, export = (c.partition("  #")[0] for c in commands(EARLY)[:6] if c.split()[2] == system)
     folder = run(train, tmp_path).splitlines()[-1]
