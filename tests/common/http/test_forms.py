@@ -113,7 +113,13 @@ async def test_files_and_options(client: httpx.AsyncClient) -> None:
         ("named", {"data": {"what": BODY}, "files": [(f"p{i}", ("a", b"1", WAV)) for i in range(64)]}, 400, [], "form"),
         ("named", {"data": {"what": BODY}, "files": {"a": ("a", b"1" * 3_000_000, WAV)}}, 413, [], "bytes"),
         ("many", {"files": {"top_k": ("a", b"1", WAV)}}, 422, ["form"], "no file"),
-        ("many", {"files": {"a": ("a", b"1", WAV)}, "data": {"top": "1"}}, 422, ["form.top"], "known: invert"),
+        (
+            "many",
+            {"files": {"a": ("a", b"1", WAV)}, "data": {"top": "1"}},
+            422,
+            ["form.top"],
+            "known: depth, exit_entropy, invert",
+        ),
         ("many", {"files": {"a": ("a", b"1", WAV)}, "data": {"top_k": "x"}}, 422, ["form.top_k"], "Expected `int`"),
         ("many?top_k=x", {"content": b"1", "headers": {"content-type": WAV}}, 422, ["query.top_k"], "Expected `int`"),
         ("many", {"content": b"", "headers": {"content-type": WAV}}, 400, [], "empty"),
@@ -147,5 +153,5 @@ async def test_both_are_described(client: httpx.AsyncClient) -> None:
     assert form["encoding"] == {"what": {"contentType": "application/json"}}
     content = paths["/t/many"]["post"]["requestBody"]["content"]
     assert list(content) == [WAV, "application/octet-stream", "multipart/form-data"]
-    assert set(content["multipart/form-data"]["schema"]["properties"]) == {"model", "top_k", "invert"}
+    assert set(content["multipart/form-data"]["schema"]["properties"]) == set(ClassifyOptions.__struct_fields__)
     assert content["multipart/form-data"]["schema"]["additionalProperties"]["format"] == "binary"

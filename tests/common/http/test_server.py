@@ -113,7 +113,7 @@ async def test_no_request_is_lost_when_the_process_goes_down(request) -> None:
     assert out == b"stopped 5.0\n"
     assert lost == []
     assert set(statuses) == {200}
-    assert len(statuses) > 100
+    assert len(statuses) > 20  # there was a load, also on a slow machine
 
 
 async def wait_until_ready(url: str) -> None:
