@@ -11,6 +11,8 @@ from contracts.vision_nlp import LabelScore
 TOKENS = "tokens"
 """The dynamic dimension of a text encoder: the longest text of a batch."""
 
+MODEL = "emotions-acn"
+"""The encoder that answers when a request names none."""
 MOST_TEXTS = 64
 MOST_CHARACTERS = 8_000
 """Of one text; far above what an encoder reads."""
@@ -24,7 +26,7 @@ class EmotionsRequest(Record, frozen=True, kw_only=True):
         Meta(min_length=1, max_length=MOST_TEXTS, examples=[["Thank you so much, this made my day!"]]),
     ]
     """Each is answered alone."""
-    model: Annotated[str, Meta(max_length=80, examples=["emotions-acn", "emotions-acn@1"])] = "emotions-acn"
+    model: Annotated[str, Meta(max_length=80, examples=[MODEL, f"{MODEL}@1"])] = MODEL
     """``name``, ``name@version`` or ``name@alias``."""
 
 

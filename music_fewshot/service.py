@@ -2,9 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 
@@ -14,12 +14,11 @@ from common.registry.store import Repository
 from common.runtime.base import Call
 from common.runtime.local import LocalBackend
 from common.runtime.models import Models
+from common.runtime.together import together
 from contracts.models import AudioInput, ModelCard
 from contracts.music_fewshot import MODEL, ClipEmbedding, clip_signature
 from contracts.problem import FieldError
 from music_fewshot.features import Clip, pooled, to_clip
-
-T = TypeVar("T")
 
 DECODERS = 2
 """Clips decoded at once."""
@@ -73,7 +72,7 @@ class Embedder:
     async def embed(self, card: ModelCard, files: Sequence[File], call: Call) -> tuple[Embedded, ...]:
         """One for each file, in their order. Raises Invalid that names every bad file, and as ``Models.infer``."""
         bad: dict[int, Rejected] = {}
-        found = await _together(self._one(card, i, file, call, bad) for i, file in enumerate(files))
+        found = await together(self._one(card, i, file, call, bad) for i, file in enumerate(files))
         if bad:
             raise _refusal(files, bad)
         return tuple(embedded for embedded in found if embedded)
@@ -112,7 +111,7 @@ class Embedder:
             return embeddings
 
         most = card.limits.max_rows
-        return np.concatenate(await _together(run(rows[start : start + most]) for start in range(0, len(rows), most)))
+        return np.concatenate(await together(run(rows[start : start + most]) for start in range(0, len(rows), most)))
 
 
 def reference(card: ModelCard) -> str:
@@ -130,16 +129,6 @@ def window_seconds(card: ModelCard) -> float:
     """Of one window of the embedding."""
     assert card.audio is not None, "an embedding's card says what it hears"
     return card.audio.window / card.audio.sample_rate
-
-
-async def _together(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
-    """All results, in order; the first error, bare, and then nothing goes on."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(one) for one in work]
-    except BaseExceptionGroup as errors:
-        raise errors.exceptions[0] from None
-    return [task.result() for task in tasks]
 
 
 def _refusal(files: Sequence[File], bad: dict[int, Rejected]) -> Rejected:

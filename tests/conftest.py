@@ -1,7 +1,11 @@
 """Options and fixtures that all tests share."""
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
 
+import httpx
 import pytest
 
 
@@ -17,3 +21,23 @@ def data_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("data-home")))
         patch.delenv("KITHARA_DATABASE", raising=False)
         yield
+
+
+@pytest.fixture(scope="session")
+def in_process() -> Callable[[Any], AbstractAsyncContextManager[httpx.AsyncClient]]:
+    """``async with in_process(app) as client``: an ASGI application within its lifespan, without a socket."""
+
+    @asynccontextmanager
+    async def opened(app: Any) -> AsyncIterator[httpx.AsyncClient]:
+        into: asyncio.Queue[dict[str, str]] = asyncio.Queue()
+        out: asyncio.Queue[dict[str, str]] = asyncio.Queue()
+        task = asyncio.create_task(app({"type": "lifespan", "state": {}}, into.get, out.put))
+        await into.put({"type": "lifespan.startup"})
+        assert (await out.get())["type"] == "lifespan.startup.complete"
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://suite") as client:
+            yield client
+        await into.put({"type": "lifespan.shutdown"})
+        assert (await out.get())["type"] == "lifespan.shutdown.complete"
+        await task
+
+    return opened

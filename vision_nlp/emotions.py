@@ -2,9 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
 
 import numpy as np
 from tokenizers import Tokenizer
@@ -15,15 +14,13 @@ from common.runtime.base import Call
 from common.runtime.local import LocalBackend
 from common.runtime.models import Models
 from common.runtime.slots import Served
+from common.runtime.together import together
 from common.text.features import pad, probabilities, published_tokenizer, whole
 from contracts.models import Limits, ModelCard
 from contracts.problem import FieldError
-from contracts.text import EmotionsRequest, EmotionsResponse, TextEmotions
+from contracts.text import MODEL, EmotionsRequest, EmotionsResponse, TextEmotions
 from contracts.vision_nlp import LOGITS, LabelScore
 
-T = TypeVar("T")
-
-MODEL = "emotions-acn"
 INLINE_CHARACTERS = 2_000
 """Texts of so many characters together are read faster than a thread takes over."""
 AHEAD = 2
@@ -122,22 +119,12 @@ async def _run(served: Served, rows: Sequence[list[int]], call: Call) -> np.ndar
         # They run side by side: the longest stands for all.
         timing.queue, timing.infer = max(timing.queue, leg.timing.queue), max(timing.infer, leg.timing.infer)
 
-    await _together(run(pack) for pack in packs([len(row) for row in rows], served.card.limits))
+    await together(run(pack) for pack in packs([len(row) for row in rows], served.card.limits))
     if not np.isfinite(logits).all():
         raise BackendFault(
             f"{served.card.name}@{served.version} answered with numbers that are not finite; publish it anew"
         )
     return logits
-
-
-async def _together(work: Iterable[Coroutine[Any, Any, None]]) -> None:
-    """All of it; the first error, bare, and then nothing goes on."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            for one in work:
-                group.create_task(one)
-    except BaseExceptionGroup as errors:
-        raise errors.exceptions[0] from None
 
 
 def predict(*, file: Path, models: Path, model: str | None = None) -> EmotionsResponse:

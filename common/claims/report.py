@@ -1,8 +1,9 @@
 """``RESULTS.md`` and its figure, generated from a ClaimsReport; the same report always gives the same bytes."""
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,6 +11,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
+from common.claims.harness import ROUNDS
 from common.errors import OperatorError
 from contracts.claims import ClaimResult, ClaimRow, ClaimsReport, Verdict
 
@@ -33,6 +35,33 @@ class Drawing(NamedTuple):
     """Of the file."""
     title: str
     svg: bytes
+
+
+def report(
+    *,
+    system: str,
+    command: str,
+    scale: str,
+    claims: tuple[ClaimResult, ...],
+    rows: tuple[ClaimRow, ...],
+    seconds: float,
+    out: Path | None,
+    drawings: Callable[[tuple[ClaimRow, ...]], Sequence[Drawing]] = lambda _: (),
+) -> ClaimsReport:
+    """The report of now; also written into ``out``, when given, with its drawings. Raises what ``write`` raises."""
+    made = ClaimsReport(
+        system=system,
+        command=command,
+        created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        scale=scale,
+        claims=claims,
+        rows=rows,
+        seconds=seconds,
+        rounds=ROUNDS,
+    )
+    if out is not None:
+        write(made, out, drawings(rows))
+    return made
 
 
 def write(report: ClaimsReport, folder: Path, drawings: Sequence[Drawing] = ()) -> tuple[Path, Path]:

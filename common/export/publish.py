@@ -15,7 +15,7 @@ from common.registry.cards import read_record
 from common.registry.golden import write_golden
 from common.registry.layout import GOLDEN, GRAPH, Version
 from common.registry.store import NO_FILES, Repository
-from contracts.models import ModelCard
+from contracts.models import Lineage, ModelCard
 from contracts.runs import RunManifest
 from contracts.tensors import BATCH
 
@@ -31,6 +31,18 @@ def finished(folder: Path) -> RunManifest:
         reason = f"status is {manifest.status!r}" if manifest.status != "finished" else "checkpoint is not set"
         raise OperatorError(f"{path}: {reason}; let the run finish (`kithara train {manifest.system}` resumes it)")
     return manifest
+
+
+def lineage(manifest: RunManifest) -> Lineage:
+    """Where the version comes from, as its run says."""
+    return Lineage(
+        command=manifest.command,
+        run=manifest.id,
+        config=manifest.config,
+        data=manifest.data,
+        created=manifest.created,
+        software=manifest.software,
+    )
 
 
 def publish(

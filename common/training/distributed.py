@@ -8,12 +8,16 @@ import importlib
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
 from common.errors import OperatorError
+from common.training.run import Run, create, open_run, same_data
+from contracts._base import Record
+from contracts.models import DataSource
 
 
 class World:
@@ -96,3 +100,28 @@ def world(device: str) -> Iterator[World]:
         dist.barrier()
     finally:
         dist.destroy_process_group()
+
+
+def shared_run(
+    here: World,
+    resume: Path | None,
+    out: Path,
+    *,
+    system: str,
+    command: str,
+    config: Record,
+    seed: int,
+    data: tuple[DataSource, ...],
+) -> Run:
+    """The run ``resume``, or a new one that the leader makes under ``out``; the same folder on every process.
+
+    Raises OperatorError as ``open_run`` and ``create`` do, and for a run that saw other data.
+    """
+    if resume is not None:
+        run = open_run(resume, system)
+        same_data(run, data)
+        return run
+    made = None
+    if here.leads:
+        made = create(out, system=system, command=command, config=config, seed=seed, data=data)
+    return open_run(Path(here.share_text(str(made.folder) if made else "")), system)

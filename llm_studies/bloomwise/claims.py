@@ -6,14 +6,13 @@ by ``kithara study bloomwise``.
 
 import sys
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
 from rich.console import Console
 
-from common.claims.harness import ROUNDS, Claim, judge, run_paired, value
-from common.claims.report import write
+from common.claims.harness import Claim, judge, run_paired, value
+from common.claims.report import report
 from common.errors import OperatorError
 from contracts.claims import ClaimRow, ClaimsReport
 from llm_studies.bloomwise import data as sets
@@ -79,19 +78,15 @@ def claims(*, quick: bool, data: Path | None, seeds: int | None, out: Path | Non
         raise OperatorError("one seed has no interval; give --seeds 2 or more")
     replayed = replays(data, scale.programmes)
     rows = tuple(row for name, rho in WORLDS.items() for row in simulated(name, rho, scale))
-    report = ClaimsReport(
+    return report(
         system=SYSTEM.name,
         command=command,
-        created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         scale=described(scale, replayed),
         claims=judge(CLAIMS, rows),
         rows=(*replayed, *rows),
         seconds=time.perf_counter() - started,
-        rounds=ROUNDS,
+        out=out,
     )
-    if out is not None:
-        write(report, out)
-    return report
 
 
 def replays(data: Path | None, programmes: int | None) -> tuple[ClaimRow, ...]:

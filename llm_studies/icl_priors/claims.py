@@ -7,14 +7,13 @@ published texts and labels. Verdicts come from ``common.claims.harness``.
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
 from rich.console import Console
 
-from common.claims.harness import ROUNDS, judge, run_paired
-from common.claims.report import write
+from common.claims.harness import judge, run_paired
+from common.claims.report import report
 from common.errors import OperatorError
 from contracts.claims import ClaimRow, ClaimsReport
 from llm_studies.icl_priors import facts
@@ -62,19 +61,15 @@ def claims(*, quick: bool, data: Path | None, seeds: int | None, out: Path | Non
     grid = tuple(row for seed in range(scale.seeds) for row in facts.recovered(scale.repetitions, seed))
     seen = tuple(row for seed in range(scale.seeds) for row in facts.artefacts(scale.studies, seed))
     worst = tuple(summary(grid, seen, range(scale.seeds)))
-    report = ClaimsReport(
+    return report(
         system=SYSTEM.name,
         command=command,
-        created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         scale=described(scale, data),
         claims=(*judge(tuple(statements()), rows), *judge(tuple(estimator_statements()), worst)),
         rows=(*rows, *worst, *grid, *seen, *files),
         seconds=time.perf_counter() - started,
-        rounds=ROUNDS,
+        out=out,
     )
-    if out is not None:
-        write(report, out)
-    return report
 
 
 def scenes(scale: Scale, data: Path | None) -> Iterator[Scene]:

@@ -16,8 +16,8 @@ from common.text.rows import Rows
 from common.text.thresholds import best_thresholds
 from common.text.tokenizer import learn_tokenizer
 from common.training import loop, seeding
-from common.training.distributed import World, world
-from common.training.run import Run, create, open_run, same_data
+from common.training.distributed import World, shared_run, world
+from common.training.run import Run, open_run
 from llm_studies.icl_priors.items import Corpus
 from llm_studies.reference.config import Config
 from llm_studies.reference.data import label_names, load, rows, source
@@ -41,11 +41,16 @@ def train(*, config: Config, data: Path | None, out: Path, resume: Path | None =
         return resume
     with world(config.device) as here:
         corpus = load(config, data)
-        if resume is not None:
-            run = open_run(resume, SYSTEM.name)
-            same_data(run, (source(corpus),))
-        else:
-            run = _begin(config, corpus, out, command, here)
+        run = shared_run(
+            here,
+            resume,
+            out,
+            system=SYSTEM.name,
+            command=command,
+            config=config,
+            seed=config.seed,
+            data=(source(corpus),),
+        )
         tokenizer = _tokenizer(run, config, corpus, here)
         seeding.seed_all(config.seed)
         names = label_names(tokenizer, corpus.labels)
@@ -70,13 +75,6 @@ def step(model: Encoder, learnt: Rows, weights: Tensor, batch: Tensor) -> dict[s
     order = learnt.by_length(batch)
     logits = torch.cat([model(*learnt.batch(part)) for part in order.chunk(PASSES)])
     return {loop.LOSS: multi_label(logits, learnt.truth[order].to(logits.dtype), weights)}
-
-
-def _begin(config: Config, corpus: Corpus, out: Path, command: str, here: World) -> Run:
-    made = None
-    if here.leads:
-        made = create(out, system=SYSTEM.name, command=command, config=config, seed=config.seed, data=(source(corpus),))
-    return open_run(Path(here.share_text(str(made.folder) if made else "")), SYSTEM.name)
 
 
 def _tokenizer(run: Run, config: Config, corpus: Corpus, here: World) -> Tokenizer:

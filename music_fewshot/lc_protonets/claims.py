@@ -8,16 +8,15 @@ import math
 import sys
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import torch
 from rich.console import Console
 
-from common.claims.harness import ROUNDS, Claim, Figure, judge, run_paired, value
-from common.claims.report import write
+from common.claims.harness import Claim, Figure, judge, run_paired, value
+from common.claims.report import report
 from common.errors import OperatorError
+from common.training.threads import one_thread
 from contracts.claims import ClaimsReport
 from music_fewshot.lc_protonets.figures import drawings
 from music_fewshot.lc_protonets.study import FULL, PRE, QUICK, SETUPS, Scale, Study
@@ -136,32 +135,24 @@ def claims(*, quick: bool, data: Path | None, seeds: int | None, out: Path | Non
     if scale.seeds < 2:
         raise OperatorError("one seed has no interval; give --seeds 2 or more")
     console = Console(file=sys.stderr)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # the networks are too small to share
-    try:
-        with TemporaryDirectory(prefix="kithara-claims-") as folder:
-            rows = tuple(
-                row
-                for name in (BUNDLED if data is None else PUBLISHED)
-                for row in run_paired(
-                    Study(name, data, scale, Path(folder)).conditions(), seed_numbers(scale.seeds), name, console.print
-                )
+    with one_thread(), TemporaryDirectory(prefix="kithara-claims-") as folder:
+        rows = tuple(
+            row
+            for name in (BUNDLED if data is None else PUBLISHED)
+            for row in run_paired(
+                Study(name, data, scale, Path(folder)).conditions(), seed_numbers(scale.seeds), name, console.print
             )
-    finally:
-        torch.set_num_threads(threads)
-    report = ClaimsReport(
+        )
+    return report(
         system=SYSTEM.name,
         command=command,
-        created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         scale=described(scale),
         claims=judge(tuple(all_claims()), rows),
         rows=rows,
         seconds=time.perf_counter() - started,
-        rounds=ROUNDS,
+        out=out,
+        drawings=drawings,
     )
-    if out is not None:
-        write(report, out, drawings(rows))
-    return report
 
 
 def described(scale: Scale) -> str:

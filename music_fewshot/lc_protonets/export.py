@@ -8,12 +8,12 @@ import numpy as np
 
 from common.errors import OperatorError
 from common.export.parity import Sample
-from common.export.publish import finished, publish
+from common.export.publish import finished, lineage, publish
 from common.registry.cards import DRAFT, read_record
 from common.registry.layout import Version
 from common.registry.store import Repository
 from common.training.run import METRICS, open_run
-from contracts.models import AudioInput, Limits, Lineage, Metric, ModelCard
+from contracts.models import AudioInput, Limits, Metric, ModelCard
 from contracts.music_fewshot import MODEL, clip_signature
 from contracts.runs import RunManifest
 from music_fewshot.lc_protonets.config import Config
@@ -68,14 +68,7 @@ def card(manifest: RunManifest, figures: Figures, model: Embedder) -> ModelCard:
         metrics=tuple(_told(manifest)),
         properties=manifest.properties,
         caveats=tuple(caveats(manifest, figures)),
-        lineage=Lineage(
-            command=manifest.command,
-            run=manifest.id,
-            config=manifest.config,
-            data=manifest.data,
-            created=manifest.created,
-            software=manifest.software,
-        ),
+        lineage=lineage(manifest),
         golden_tolerance=max(1e-4, RELATIVE * figures.largest),
     )
 

@@ -9,8 +9,8 @@ import torch
 from common.data.sampler import EpochSampler, NumberSampler
 from common.errors import OperatorError
 from common.training import checkpoint, loop, seeding
-from common.training.distributed import World, world
-from common.training.run import Run, create, open_run, same_data
+from common.training.distributed import World, shared_run, world
+from common.training.run import Run, open_run, same_data
 from music_fewshot.lc_protonets.config import Config
 from music_fewshot.lc_protonets.corpora import Corpus
 from music_fewshot.lc_protonets.data import Rows, embedder, load, rows, source
@@ -31,11 +31,16 @@ def train(*, config: Config, data: Path | None, out: Path, resume: Path | None =
         return resume
     with world(config.device) as here:
         corpus = load(config, data)
-        if resume is not None:
-            run = open_run(resume, SYSTEM.name)
-            same_data(run, (source(corpus),))
-        else:
-            run = _begin(config, corpus, out, command, here)
+        run = shared_run(
+            here,
+            resume,
+            out,
+            system=SYSTEM.name,
+            command=command,
+            config=config,
+            seed=config.seed,
+            data=(source(corpus),),
+        )
         seeding.seed_all(config.seed)
         model = embedder(config, corpus).to(here.device)
         if config.start is not None and checkpoint.latest(run.checkpoints) is None:
@@ -84,13 +89,6 @@ def phases(
             sampler=NumberSampler(episodic.episodes, episodic.episodes_per_step, processes=processes),
             selection=episode_selection(model, held, config, corpus.base),
         )
-
-
-def _begin(config: Config, corpus: Corpus, out: Path, command: str, here: World) -> Run:
-    made = None
-    if here.leads:
-        made = create(out, system=SYSTEM.name, command=command, config=config, seed=config.seed, data=(source(corpus),))
-    return open_run(Path(here.share_text(str(made.folder) if made else "")), SYSTEM.name)
 
 
 def _trainer(model: Embedder, config: Config, corpus: Corpus, run: Run, here: World) -> loop.Trainer:

@@ -1,8 +1,7 @@
 """The whole app over a repository; and a staged network of four blocks, made by hand as ONNX graphs and in numpy."""
 
-import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,6 +26,7 @@ from deploy.app import create_app
 SIDE, TOKENS, WIDTH, CLASSES, LAYERS = 4, 3, 5, 4, 4
 DEPTHS = (1, 2, 4)
 NAME = "acn-toy"
+Client = AbstractAsyncContextManager[httpx.AsyncClient]
 
 
 class Toy(NamedTuple):
@@ -128,36 +128,10 @@ def make_toy(seed: int = 0) -> Toy:
     )
 
 
-class lifespan:  # noqa: N801
-    """Runs an ASGI application's lifespan around a block."""
-
-    def __init__(self, app: Any) -> None:
-        self._app = app
-        self._in: asyncio.Queue[dict[str, str]] = asyncio.Queue()
-        self._out: asyncio.Queue[dict[str, str]] = asyncio.Queue()
-
-    async def __aenter__(self) -> None:
-        self._task = asyncio.create_task(self._app({"type": "lifespan", "state": {}}, self._in.get, self._out.put))
-        await self._in.put({"type": "lifespan.startup"})
-        assert (await self._out.get())["type"] == "lifespan.startup.complete"
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._in.put({"type": "lifespan.shutdown"})
-        assert (await self._out.get())["type"] == "lifespan.shutdown.complete"
-        await self._task
-
-
-@asynccontextmanager
-async def serve(root: Path) -> AsyncIterator[httpx.AsyncClient]:
-    app = create_app(Settings(models=str(root), access_log=False))
-    async with lifespan(app), httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://suite") as client:
-        yield client
-
-
 @pytest.fixture(scope="session")
-def suite() -> Callable[[Path], AbstractAsyncContextManager[httpx.AsyncClient]]:
+def suite(in_process: Callable[[Any], Client]) -> Callable[[Path], Client]:
     """``suite(repository)``: a client of the app that serves these models."""
-    return serve
+    return lambda root: in_process(create_app(Settings(models=str(root), access_log=False)))
 
 
 @pytest.fixture(scope="session")

@@ -17,13 +17,14 @@ from common.data.images import SETS, load_images
 from common.errors import OperatorError, Unknown
 from common.registry.store import Repository
 from common.toml import read_file
+from common.training.threads import one_thread
 from contracts._base import Record
 from contracts.models import ModelCard
 from vision_nlp.acn.bench_depths import DepthRow, measure_depths
 from vision_nlp.acn.bench_exits import EXITS, WHOLE, ExitRow, Pictures, measure_exits, threshold
 from vision_nlp.acn.config import Config
-from vision_nlp.acn.data import shape
 from vision_nlp.features import normalise
+from vision_nlp.pictures import shape
 
 BATCHES = (1, 32)
 LINEAR, SPEEDUP, POINTS = 0.10, 1.3, 0.5
@@ -90,13 +91,9 @@ def bench(*, quick: bool) -> AcnBench:
     root = Path(os.environ.get("KITHARA_MODELS") or str(files("deploy") / "models"))
     cards = [card for name in SERVED if (card := _card(root, name))]
     config = msgspec.convert(cards[0].lineage.config, Config) if cards else read_file(STARTER, Config, "starter")
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with one_thread():
         image, every = shape(SETS[config.data.name]), range(1, config.model.layers + 1)
         depths = measure_depths(config.model, image, config.leaves if quick else every, BATCHES, 0.3 if quick else 1.0)
-    finally:
-        torch.set_num_threads(threads)
     pictures, exits = _early(root, cards, QUICK_ROWS if quick else None)
     return AcnBench(
         machine=f"{platform.machine()}, {os.cpu_count()} cores, onnxruntime {onnxruntime.__version__}, "

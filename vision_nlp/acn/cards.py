@@ -3,14 +3,15 @@
 from collections.abc import Sequence
 
 from common.data.images import SETS
+from common.export.publish import lineage
 from common.registry.cards import DRAFT
-from contracts.models import Limits, Lineage, Metric, ModelCard
+from contracts.models import Limits, Metric, ModelCard
 from contracts.runs import RunManifest
 from contracts.vision_nlp import acn_signature
 from vision_nlp.acn.config import Config, Model
-from vision_nlp.acn.data import image_input, shape
 from vision_nlp.acn.evaluate import Figures
 from vision_nlp.acn.stages import Piece
+from vision_nlp.pictures import image_input, shape
 
 PAPER = "arXiv 2506.09714 (auto-compressing networks)"
 ACTIVATION_BYTES = 64 * 1024 * 1024
@@ -48,7 +49,7 @@ def stage_card(manifest: RunManifest, config: Config, figures: Figures, piece: P
             f"A piece of {name(config)}: it answers through that model's depth and exit_entropy, and its blocks fit no "
             "other version.",
         ),
-        lineage=_lineage(manifest),
+        lineage=lineage(manifest),
     )
 
 
@@ -67,12 +68,12 @@ def whole_card(manifest: RunManifest, config: Config, figures: Figures, limits: 
         use=known.use,
         signature=acn_signature(channels * height * width, len(known.labels)),
         labels=known.labels,
-        image=image_input(config, known),
+        image=image_input(config.data, known),
         limits=limits,
         metrics=manifest.metrics,
         properties=manifest.properties,
         caveats=_caveats(config, figures),
-        lineage=_lineage(manifest),
+        lineage=lineage(manifest),
     )
 
 
@@ -88,7 +89,7 @@ def max_rows(model: Model, tokens: int) -> int:
 
 
 def _caveats(config: Config, figures: Figures) -> tuple[str, ...]:
-    image, layers = image_input(config, SETS[config.data.name]), config.model.layers
+    image, layers = image_input(config.data, SETS[config.data.name]), config.model.layers
     cut, early = figures.cut, figures.chosen_test
     return (
         f"Cut to {cut.depth} of {layers} blocks it keeps its accuracy within {cut.tolerance:g} points on validation "
@@ -108,14 +109,3 @@ def _title(config: Config) -> str:
 
 def _listed(depths: Sequence[int]) -> str:
     return ", ".join(map(str, depths))
-
-
-def _lineage(manifest: RunManifest) -> Lineage:
-    return Lineage(
-        command=manifest.command,
-        run=manifest.id,
-        config=manifest.config,
-        data=manifest.data,
-        created=manifest.created,
-        software=manifest.software,
-    )

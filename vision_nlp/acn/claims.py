@@ -6,16 +6,15 @@ Each experiment is a file of ``experiments``. Verdicts come from ``common.claims
 import sys
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 
-import torch
 from rich.console import Console
 
-from common.claims.harness import ROUNDS, Claim, judge, run_paired
-from common.claims.report import write
+from common.claims.harness import Claim, judge, run_paired
+from common.claims.report import report
 from common.data.images import load_images
 from common.errors import OperatorError
+from common.training.threads import one_thread
 from contracts.claims import ClaimRow, ClaimsReport
 from vision_nlp.acn.experiments import (
     continual,
@@ -69,30 +68,23 @@ def claims(*, quick: bool, data: Path | None, seeds: int | None, out: Path | Non
     if scale.seeds < 2:
         raise OperatorError("one seed has no interval; give --seeds 2 or more")
     names = BUNDLED if data is None else QUICK_SETS if quick else PUBLISHED
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # the networks are too small to share
-    try:
+    with one_thread():
         images = {name: load_images(name, data) for name in names}
         rows = tuple(
             row
             for number, (name, loaded) in enumerate(images.items())
             for row in measure(name, Lab(loaded, scale), CENTRAL if number else EXPERIMENTS)
         )
-    finally:
-        torch.set_num_threads(threads)
-    report = ClaimsReport(
+    return report(
         system=SYSTEM.name,
         command=command,
-        created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         scale=described(scale),
         claims=judge(tuple(all_claims()), rows),
         rows=rows,
         seconds=time.perf_counter() - started,
-        rounds=ROUNDS,
+        out=out,
+        drawings=drawings,
     )
-    if out is not None:
-        write(report, out, drawings(rows))
-    return report
 
 
 def measure(name: str, lab: Lab, experiments: tuple[Experiment, ...]) -> tuple[ClaimRow, ...]:

@@ -16,14 +16,14 @@ from common.training.run import METRICS, Run, open_run, same_data
 from contracts._base import Record
 from contracts.models import Interval, Metric
 from contracts.runs import RunManifest
-from vision_nlp.acn import data as acn_data
+from vision_nlp import pictures
 from vision_nlp.acn.config import Config
 from vision_nlp.acn.cut import TOLERANCES, choose_cut, paired_bootstrap
-from vision_nlp.acn.data import Rows, Splits
 from vision_nlp.acn.early import Leaving, choose_exit, try_exits
 from vision_nlp.acn.model import build
 from vision_nlp.acn.system import SYSTEM
 from vision_nlp.acn.wiring import AutoCompressing
+from vision_nlp.pictures import Rows, Splits
 
 CHUNK = 512
 """Rows per forward pass."""
@@ -87,7 +87,7 @@ def evaluate(*, run: Path, data: Path | None) -> RunManifest:
 def load_trained(run: Run, data: Path | None) -> tuple[Config, AutoCompressing, Splits]:
     """The configuration, the selected network in eval mode on the CPU, and its data. Raises OperatorError."""
     config = msgspec.convert(run.manifest.config, Config)
-    splits = acn_data.load(config, data, torch.device("cpu"))
+    splits = pictures.load(config.data, config.seed, data, torch.device("cpu"))
     same_data(run, (splits.images.train.source,))
     return config, load_model(run), splits
 
@@ -98,7 +98,7 @@ def load_model(run: Run) -> AutoCompressing:
         raise OperatorError(f"{run.folder}: the run is not finished; `kithara train acn --resume` goes on with it")
     config = msgspec.convert(run.manifest.config, Config)
     known = SETS[config.data.name]
-    model = build(config.model, acn_data.shape(known), len(known.labels))
+    model = build(config.model, pictures.shape(known), len(known.labels))
     model.load_state_dict(checkpoint.read(run.folder / run.manifest.checkpoint).part("model"))
     return model.eval()
 

@@ -16,10 +16,10 @@ from common.training.run import METRICS, open_run
 from contracts.models import ModelCard, Stage
 from vision_nlp.acn.cards import stage_card, whole_card
 from vision_nlp.acn.config import Config
-from vision_nlp.acn.data import shape
 from vision_nlp.acn.evaluate import Figures, load_model
 from vision_nlp.acn.stages import chain, pictures, pieces
 from vision_nlp.acn.system import SYSTEM
+from vision_nlp.pictures import shape
 
 PUBLISHED = ("acn", "acn_dg")
 """Modes that are published: the others are baselines, and between their blocks travels something else."""

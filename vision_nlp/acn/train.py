@@ -9,9 +9,9 @@ from torch import Tensor
 from common.data.sampler import EpochSampler
 from common.errors import OperatorError
 from common.training import loop, seeding
-from common.training.distributed import World, world
-from common.training.run import create, open_run, same_data
-from vision_nlp.acn import data as acn_data
+from common.training.distributed import World, shared_run, world
+from common.training.run import open_run
+from vision_nlp import pictures
 from vision_nlp.acn.augment import Batch, augment, plain
 from vision_nlp.acn.config import Config, Optim
 from vision_nlp.acn.evaluate import accuracy
@@ -32,31 +32,32 @@ def train(*, config: Config, data: Path | None, out: Path, resume: Path | None =
         return resume
     with world(config.device) as here:
         seeding.seed_all(config.seed)
-        splits = acn_data.load(config, data, here.device)
+        splits = pictures.load(config.data, config.seed, data, here.device)
         model = _build(config, splits).to(here.device)
-        sources = (splits.images.train.source,)
-        if resume is not None:
-            run = open_run(resume, SYSTEM.name)
-            same_data(run, sources)
-        else:
-            made = None
-            if here.leads:
-                made = create(out, system=SYSTEM.name, command=command, config=config, seed=config.seed, data=sources)
-            run = open_run(Path(here.share_text(str(made.folder) if made else "")), SYSTEM.name)
+        run = shared_run(
+            here,
+            resume,
+            out,
+            system=SYSTEM.name,
+            command=command,
+            config=config,
+            seed=config.seed,
+            data=(splits.images.train.source,),
+        )
         # Equal weights, but dropout and augmentation of its own in each process. Checkpoints keep this generator.
         seeding.seed_all((config.seed + here.rank) % 2**32)
         _trainer(model, config, splits, run, here).fit()
     return run.folder
 
 
-def _build(config: Config, splits: acn_data.Splits) -> AutoCompressing:
+def _build(config: Config, splits: pictures.Splits) -> AutoCompressing:
     try:
         return build(config.model, splits.shape, splits.classes)
     except ValueError as error:
         raise OperatorError(f"model does not fit {config.data.name}: {error}; change model.patch") from error
 
 
-def step(model: AutoCompressing, config: Config, splits: acn_data.Splits, rows: Tensor) -> dict[str, Tensor]:
+def step(model: AutoCompressing, config: Config, splits: pictures.Splits, rows: Tensor) -> dict[str, Tensor]:
     """The objective over augmented pictures; ``rows`` int64 (b,)."""
     batch = plain(splits.train.x[rows], splits.train.y[rows], splits.classes)
     batch = augment(batch, splits.shape, config.data, torch.default_generator)
@@ -74,7 +75,7 @@ def objective(model: AutoCompressing, batch: Batch, optim: Optim) -> dict[str, T
 
 
 def _trainer(
-    model: AutoCompressing, config: Config, splits: acn_data.Splits, run: loop.Run, here: World
+    model: AutoCompressing, config: Config, splits: pictures.Splits, run: loop.Run, here: World
 ) -> loop.Trainer:
     optim, validation = config.optim, splits.validation
     phase = loop.Phase(

@@ -8,7 +8,7 @@ import msgspec
 from common.data.emotions import SETS
 from common.errors import OperatorError
 from common.export.parity import Bounds
-from common.export.publish import finished, publish
+from common.export.publish import finished, lineage, publish
 from common.registry.cards import DRAFT, read_record
 from common.registry.layout import Version
 from common.registry.store import Repository
@@ -16,7 +16,7 @@ from common.text.features import TOKENIZER, read_tokenizer
 from common.text.figures import Figures
 from common.text.sample import limits, sampler
 from common.training.run import METRICS, open_run
-from contracts.models import Lineage, Metric, ModelCard, TextInput
+from contracts.models import Metric, ModelCard, TextInput
 from contracts.runs import RunManifest
 from contracts.text import TOKENS, text_signature
 from vision_nlp.acn_text.config import Config
@@ -80,14 +80,7 @@ def card(manifest: RunManifest, figures: Figures) -> ModelCard:
         metrics=manifest.metrics,
         properties=manifest.properties,
         caveats=(*CAVEATS[config.data.name], rival(manifest.metrics)),
-        lineage=Lineage(
-            command=manifest.command,
-            run=manifest.id,
-            config=manifest.config,
-            data=manifest.data,
-            created=manifest.created,
-            software=manifest.software,
-        ),
+        lineage=lineage(manifest),
     )
 
 

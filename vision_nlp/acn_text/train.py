@@ -19,8 +19,8 @@ from common.text.rows import Rows
 from common.text.thresholds import best_thresholds
 from common.text.tokenizer import learn_tokenizer
 from common.training import loop, seeding
-from common.training.distributed import World, world
-from common.training.run import Run, create, open_run, same_data
+from common.training.distributed import World, shared_run, world
+from common.training.run import Run, open_run
 from vision_nlp.acn_text.config import Config
 from vision_nlp.acn_text.data import load, rows
 from vision_nlp.acn_text.losses import drop_words, hide
@@ -44,11 +44,16 @@ def train(*, config: Config, data: Path | None, out: Path, resume: Path | None =
         return resume
     with world(config.device) as here:
         emotions = load(config, data)
-        if resume is not None:
-            run = open_run(resume, SYSTEM.name)
-            same_data(run, (emotions.source,))
-        else:
-            run = _begin(config, emotions, out, command, here)
+        run = shared_run(
+            here,
+            resume,
+            out,
+            system=SYSTEM.name,
+            command=command,
+            config=config,
+            seed=config.seed,
+            data=(emotions.source,),
+        )
         tokenizer = _tokenizer(run, config, emotions, here)
         seeding.seed_all(config.seed)
         longest = config.tokens.longest
@@ -146,13 +151,6 @@ def _trainer(learner: Learner, config: Config, learnt: Rows, held: Rows, run: Ru
         here,
         loop.Options(schedule="cosine", warmup=optim.warmup, clip=optim.clip, checkpoint_every=optim.checkpoint_every),
     )
-
-
-def _begin(config: Config, emotions: Emotions, out: Path, command: str, here: World) -> Run:
-    made, data = None, (emotions.source,)
-    if here.leads:
-        made = create(out, system=SYSTEM.name, command=command, config=config, seed=config.seed, data=data)
-    return open_run(Path(here.share_text(str(made.folder) if made else "")), SYSTEM.name)
 
 
 def _tokenizer(run: Run, config: Config, emotions: Emotions, here: World) -> Tokenizer:

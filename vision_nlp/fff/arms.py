@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from common.claims.harness import Condition
 from common.export.latency import Run, quantised
 from vision_nlp.fff.config import Model, Phases
-from vision_nlp.fff.data import Splits
 from vision_nlp.fff.latency import serve_dense, serve_tree
 from vision_nlp.fff.pareto import WIDTHS
 from vision_nlp.fff.statements import BALANCED, EQUAL_MAC, MASTER, PLAIN, TUNED, arm, dense
@@ -25,6 +24,7 @@ from vision_nlp.fff.study import (
     train_tree,
     two_phases,
 )
+from vision_nlp.pictures import Splits
 
 FIRST = 0
 """The seed whose networks become graphs."""

@@ -19,6 +19,7 @@ import torch
 from torch import nn
 
 from common.export.latency import Run, interleaved, quantised, save
+from common.training.threads import one_thread
 from contracts._base import Record
 from contracts.vision_nlp import fff_signature
 from vision_nlp.fff.bench_training import StepRow, measure_steps
@@ -128,14 +129,10 @@ STEP_TARGET = 10.0
 
 def bench(*, quick: bool) -> FffBench:
     """Measure every case of the grid. Quick: the two layers of the targets, fewer repetitions."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with one_thread():
         budget = 0.5 if quick else 1.0
         rows = tuple(row for case in (QUICK_GRID if quick else GRID) for row in measure(case, BATCHES, budget))
         steps = measure_steps(STEP_BATCHES[:1] if quick else STEP_BATCHES, budget)
-    finally:
-        torch.set_num_threads(threads)
     return FffBench(
         machine=f"{platform.machine()}, {os.cpu_count()} cores, "
         f"onnxruntime {onnxruntime.__version__}, torch {torch.__version__}",

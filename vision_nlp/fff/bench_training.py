@@ -9,10 +9,10 @@ from torch import Tensor
 from common.export.latency import interleaved
 from contracts._base import Record
 from vision_nlp.fff.config import Config, Model, Phase, Phases, Tune
-from vision_nlp.fff.data import Rows
 from vision_nlp.fff.looped import looped_loss
 from vision_nlp.fff.model import FFF
 from vision_nlp.fff.train import phases
+from vision_nlp.pictures import Rows
 
 INPUTS, OUTPUTS = 784, 10
 SHAPE = Model(leaf_width=1, depth=7, master_width=8)

@@ -6,20 +6,17 @@ Every accuracy is in points and, unless it says soft, under hard routing: the ne
 
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import torch
 from rich.console import Console
 
-from common.claims.harness import ROUNDS, judge, run_paired
-from common.claims.report import write
+from common.claims.harness import judge, run_paired
+from common.claims.report import report
 from common.errors import OperatorError
 from common.export.latency import microseconds
+from common.training.threads import one_thread
 from contracts.claims import ClaimRow, ClaimsReport
 from vision_nlp.fff.arms import FIRST, Arms
 from vision_nlp.fff.config import Model
@@ -62,22 +59,19 @@ def claims(*, quick: bool, data: Path | None, seeds: int | None, out: Path | Non
     if scale.seeds < 2:
         raise OperatorError("one seed has no interval; give --seeds 2 or more")
     names = ("digits",) if data is None else PUBLISHED
-    with _one_thread():
+    with one_thread():
         rows = tuple(row for name in names for row in measure(name, data, scale))
     statements = [claim for shape in scale.shapes for claim in shape_claims(shape)]
-    report = ClaimsReport(
+    return report(
         system=SYSTEM.name,
         command=command,
-        created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         scale=described(scale),
         claims=judge([*front_claims(scale.shapes), *statements], rows),
         rows=rows,
         seconds=time.perf_counter() - started,
-        rounds=ROUNDS,
+        out=out,
+        drawings=drawings,
     )
-    if out is not None:
-        write(report, out, drawings(rows))
-    return report
 
 
 def measure(name: str, data: Path | None, scale: Scale) -> tuple[ClaimRow, ...]:
@@ -108,14 +102,3 @@ def described(scale: Scale) -> str:
         "beat there, chosen on validation rows among those no slower. int8: ONNX Runtime's dynamic quantisation, "
         "weights int8 ahead of time, activations at run time."
     )
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """The networks are too small to share."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)

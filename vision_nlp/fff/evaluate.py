@@ -15,12 +15,12 @@ from common.training.run import METRICS, Run, open_run, same_data
 from contracts._base import Record
 from contracts.models import Metric
 from contracts.runs import RunManifest
-from vision_nlp.fff import data as fff_data
+from vision_nlp import pictures
 from vision_nlp.fff.config import Config
-from vision_nlp.fff.data import Rows
 from vision_nlp.fff.latency import serve_tree
 from vision_nlp.fff.model import FFF, descend
 from vision_nlp.fff.system import SYSTEM
+from vision_nlp.pictures import Rows
 
 CHUNK = 4096
 """Rows per forward pass."""
@@ -97,10 +97,10 @@ def _metric(name: str, split: str, share: float, n: int) -> Metric:
     return Metric(name=name, split=split, value=share, n=n, interval=wilson_interval(round(share * n), n))
 
 
-def load_trained(run: Run, data: Path | None) -> tuple[Config, FFF, fff_data.Splits]:
+def load_trained(run: Run, data: Path | None) -> tuple[Config, FFF, pictures.Splits]:
     """The configuration, the selected network in eval mode on the CPU, and its data. Raises OperatorError."""
     config = msgspec.convert(run.manifest.config, Config)
-    splits = fff_data.load(config, data, torch.device("cpu"))
+    splits = pictures.load(config.data, config.seed, data, torch.device("cpu"))
     same_data(run, (splits.images.train.source,))
     return config, load_model(run), splits
 

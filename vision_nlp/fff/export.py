@@ -8,18 +8,19 @@ import numpy as np
 from common.data.images import SETS
 from common.errors import OperatorError
 from common.export.parity import Sample
-from common.export.publish import finished, publish
+from common.export.publish import finished, lineage, publish
 from common.registry.cards import DRAFT
 from common.registry.layout import Version
 from common.registry.store import Repository
 from common.training.run import open_run
-from contracts.models import ImageInput, Limits, Lineage, ModelCard
+from contracts.models import Limits, ModelCard
 from contracts.runs import RunManifest
 from contracts.vision_nlp import fff_signature
 from vision_nlp.fff.config import Config
 from vision_nlp.fff.evaluate import load_model
 from vision_nlp.fff.hard import HardFFF, Routing
 from vision_nlp.fff.system import SYSTEM
+from vision_nlp.pictures import image_input
 
 TIE = 1e-5
 """Rows with a node logit smaller than this may take the other path in another engine: they are left out of parity."""
@@ -49,7 +50,7 @@ def card(manifest: RunManifest, hard: HardFFF) -> ModelCard:
     """The draft of the card: everything but version, digests and the differences that parity finds."""
     config = msgspec.convert(manifest.config, Config)
     known, title = SETS[config.data.name], config.data.name.replace("_", " ")
-    image = ImageInput(height=known.size, width=known.size, channels=1, mean=config.data.mean, std=config.data.std)
+    image = image_input(config.data, known)
     leaves, width, inputs = hard.w1.shape
     outputs, master = hard.b2.shape[1], config.model.master_width
     mac = hard.depth * inputs + (width + master) * (inputs + outputs)
@@ -75,14 +76,7 @@ def card(manifest: RunManifest, hard: HardFFF) -> ModelCard:
             f"{image.ground} ground. Anything else gets a confident, meaningless label.",
             "Decisions are discontinuous: near path_margin 0, a slightly different picture reaches another leaf.",
         ),
-        lineage=Lineage(
-            command=manifest.command,
-            run=manifest.id,
-            config=manifest.config,
-            data=manifest.data,
-            created=manifest.created,
-            software=manifest.software,
-        ),
+        lineage=lineage(manifest),
     )
 
 

@@ -24,11 +24,11 @@ from common.training.distributed import world
 from common.training.run import create
 from vision_nlp.features import normalise
 from vision_nlp.fff.config import Config, Data, Model, Optim, Phase, Phases, Tune
-from vision_nlp.fff.data import Rows, Splits, image_input
 from vision_nlp.fff.evaluate import accuracy, measure
 from vision_nlp.fff.model import FFF
 from vision_nlp.fff.system import SYSTEM
 from vision_nlp.fff.train import phases
+from vision_nlp.pictures import Rows, Splits, image_input
 
 RATE = 1e-3
 DIGITS_TEST = 0.3
@@ -54,7 +54,7 @@ def draw(name: str, data: Path | None, seed: int, most: int) -> Splits:
     Raises OperatorError as ``load_images`` does.
     """
     images = load_images(name, data)
-    spec = image_input(Config(data=msgspec.convert({"name": name}, Data)), images)
+    spec = image_input(msgspec.convert({"name": name}, Data), images.known)
     pixels, labels = images.train.images, images.train.labels
     test_pixels, test_labels = images.test.images, images.test.labels
     order = np.random.default_rng(seed).permutation(len(labels) + (len(test_labels) if name == "digits" else 0))

@@ -10,15 +10,15 @@ from torch import Tensor, nn
 from common.data.sampler import EpochSampler
 from common.errors import OperatorError
 from common.training import loop, seeding
-from common.training.distributed import World, world
-from common.training.run import create, open_run, same_data
-from vision_nlp.fff import data as fff_data
+from common.training.distributed import World, shared_run, world
+from common.training.run import open_run
+from vision_nlp import pictures
 from vision_nlp.fff.config import Config, Phase
-from vision_nlp.fff.data import Rows
 from vision_nlp.fff.evaluate import accuracy
 from vision_nlp.fff.losses import leaf_balance, node_entropy
 from vision_nlp.fff.model import FFF
 from vision_nlp.fff.system import SYSTEM
+from vision_nlp.pictures import Rows
 
 SELECTED = "accuracy_hard"
 
@@ -32,16 +32,17 @@ def train(*, config: Config, data: Path | None, out: Path, resume: Path | None =
         return resume
     with world(config.device) as here:
         seeding.seed_all(config.seed)
-        splits = fff_data.load(config, data, here.device)
-        sources = (splits.images.train.source,)
-        if resume is not None:
-            run = open_run(resume, SYSTEM.name)
-            same_data(run, sources)
-        else:
-            made = None
-            if here.leads:
-                made = create(out, system=SYSTEM.name, command=command, config=config, seed=config.seed, data=sources)
-            run = open_run(Path(here.share_text(str(made.folder) if made else "")), SYSTEM.name)
+        splits = pictures.load(config.data, config.seed, data, here.device)
+        run = shared_run(
+            here,
+            resume,
+            out,
+            system=SYSTEM.name,
+            command=command,
+            config=config,
+            seed=config.seed,
+            data=(splits.images.train.source,),
+        )
         model = FFF(splits.train.x.shape[1], len(splits.images.known.labels), config.model).to(here.device)
         seeding.seed_all((config.seed + here.rank) % 2**32)  # equal weights, but dropout of its own in each process
         _trainer(model, config, splits, run, here).fit()
@@ -78,7 +79,7 @@ def hard_step(model: FFF, rows: Rows, batch: Tensor) -> dict[str, Tensor]:
     return {loop.LOSS: loss}
 
 
-def _trainer(model: FFF, config: Config, splits: fff_data.Splits, run: loop.Run, here: World) -> loop.Trainer:
+def _trainer(model: FFF, config: Config, splits: pictures.Splits, run: loop.Run, here: World) -> loop.Trainer:
     optim = config.optim
     chosen = tuple(phases(model, config, splits.train))
     if not chosen:

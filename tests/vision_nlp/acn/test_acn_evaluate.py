@@ -12,13 +12,13 @@ from common.claims.statistics import wilson_interval
 from common.errors import OperatorError
 from common.training.run import open_run
 from contracts.runs import RunManifest
-from vision_nlp.acn import data as acn_data
+from vision_nlp import pictures
 from vision_nlp.acn.config import Config, Cut, Model, Optim
-from vision_nlp.acn.data import Rows, Splits
 from vision_nlp.acn.early import entropies
 from vision_nlp.acn.evaluate import Figures, accuracy, evaluate, load_model, measure, read_all
 from vision_nlp.acn.train import train
 from vision_nlp.acn.wiring import AutoCompressing
+from vision_nlp.pictures import Rows, Splits
 
 CONFIG = Config(
     model=Model(backbone="mlp", layers=4, width=24, channel_width=32),
@@ -51,7 +51,7 @@ def model(run: Path) -> AutoCompressing:
 
 @pytest.fixture(scope="module")
 def splits() -> Splits:
-    return acn_data.load(CONFIG, None, torch.device("cpu"))
+    return pictures.load(CONFIG.data, CONFIG.seed, None, torch.device("cpu"))
 
 
 def test_every_depth_is_the_truncated_network(figures: Figures, model: AutoCompressing, splits: Splits) -> None:

@@ -20,13 +20,13 @@ from contracts.models import Stage
 from contracts.vision_nlp import acn_signature, stage_signature
 from vision_nlp.acn.cards import max_rows
 from vision_nlp.acn.config import Config, Model, Optim
-from vision_nlp.acn.data import Rows, load
 from vision_nlp.acn.evaluate import evaluate, load_model
 from vision_nlp.acn.export import export
 from vision_nlp.acn.stages import chain
 from vision_nlp.acn.train import train
 from vision_nlp.acn.wiring import AutoCompressing
 from vision_nlp.exits import Exits
+from vision_nlp.pictures import Rows, load
 
 EXITS = (1, 3)
 CONFIG = Config(
@@ -62,7 +62,7 @@ def network(trained: Path) -> AutoCompressing:
 
 @pytest.fixture(scope="module")
 def test_rows() -> Rows:
-    return load(CONFIG, None, torch.device("cpu")).test
+    return load(CONFIG.data, CONFIG.seed, None, torch.device("cpu")).test
 
 
 def run(version: Version, inputs: dict[str, np.ndarray]) -> list[np.ndarray]:

@@ -15,14 +15,14 @@ from common.errors import OperatorError
 from common.training import checkpoint, events, loop
 from common.training.run import EVENTS, open_run
 from contracts.runs import EpochEnded, RunStarted
-from vision_nlp.acn import data as acn_data
+from vision_nlp import pictures
 from vision_nlp.acn.augment import plain
 from vision_nlp.acn.config import Augment, Config, Data, Model, Optim
-from vision_nlp.acn.data import Rows
 from vision_nlp.acn.evaluate import accuracy, load_model
 from vision_nlp.acn.losses import cross_entropy, exit_loss
 from vision_nlp.acn.model import build
 from vision_nlp.acn.train import objective, train
+from vision_nlp.pictures import Rows
 
 SMALL = Model(backbone="mlp", layers=3, width=12, channel_width=16, dropout=0.2)
 SHORT = Config(
@@ -54,8 +54,8 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def splits() -> acn_data.Splits:
-    return acn_data.load(SHORT, None, torch.device("cpu"))
+def splits() -> pictures.Splits:
+    return pictures.load(SHORT.data, SHORT.seed, None, torch.device("cpu"))
 
 
 def kept(folder: Path) -> bytes:
@@ -97,7 +97,7 @@ def test_a_killed_run_resumes_to_the_same_bits(
     assert starts[1] == (killed_at - 1) // 2 * 2
 
 
-def test_the_best_epoch_on_validation_rows_is_kept(whole: Path, splits: acn_data.Splits) -> None:
+def test_the_best_epoch_on_validation_rows_is_kept(whole: Path, splits: pictures.Splits) -> None:
     manifest = open_run(whole, "acn").manifest
     validated = [e.values["accuracy"] for e in events.read(whole / EVENTS) if isinstance(e, EpochEnded)]
     assert len(validated) == 3
@@ -107,17 +107,17 @@ def test_the_best_epoch_on_validation_rows_is_kept(whole: Path, splits: acn_data
 
 
 def test_selection_never_sees_the_test_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole: Path) -> None:
-    load = acn_data.load
+    load = pictures.load
 
-    def without_test(*args: object) -> acn_data.Splits:
+    def without_test(*args: object) -> pictures.Splits:
         loaded = load(*args)  # pyright: ignore[reportArgumentType]
         return loaded._replace(test=Rows(loaded.test.x[:0], loaded.test.y[:0]))
 
-    monkeypatch.setattr(acn_data, "load", without_test)
+    monkeypatch.setattr(pictures, "load", without_test)
     assert kept(run(tmp_path)) == kept(whole)
 
 
-def test_rows_are_the_pictures_in_the_order_of_the_server(splits: acn_data.Splits) -> None:
+def test_rows_are_the_pictures_in_the_order_of_the_server(splits: pictures.Splits) -> None:
     pixels = splits.images.test.images
     expected = (pixels.reshape(len(pixels), -1) / 255 - 0.5) / 0.5
     np.testing.assert_allclose(splits.test.x.numpy(), expected, atol=1e-6)
@@ -126,7 +126,7 @@ def test_rows_are_the_pictures_in_the_order_of_the_server(splits: acn_data.Split
     assert len(splits.train.y) == 1437 - 144
 
 
-def test_the_objective_is_the_whole_network_and_its_share_of_all_exits(splits: acn_data.Splits) -> None:
+def test_the_objective_is_the_whole_network_and_its_share_of_all_exits(splits: pictures.Splits) -> None:
     torch.manual_seed(0)
     model = build(SMALL, splits.shape, splits.classes).eval()
     batch = plain(splits.test.x[:32], splits.test.y[:32], 10)

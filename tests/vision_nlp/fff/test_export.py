@@ -12,11 +12,11 @@ from common.registry.layout import Version
 from common.training.run import open_run
 from contracts.vision_nlp import fff_signature
 from vision_nlp.fff.config import Config, Model, Optim, Phase, Phases, Tune
-from vision_nlp.fff.data import load
 from vision_nlp.fff.evaluate import evaluate, load_model
 from vision_nlp.fff.export import export, max_rows
 from vision_nlp.fff.hard import HardFFF, Weights
 from vision_nlp.fff.train import train
+from vision_nlp.pictures import load
 
 CONFIG = Config(
     model=Model(depth=3, leaf_width=4, master_width=4),
@@ -48,7 +48,7 @@ def copy_with(trained: Path, to: Path, **changes) -> Path:
 
 def test_published_graph_answers_as_the_trained_network_does_hard(trained: Path, version: Version) -> None:
     model = load_model(open_run(trained, "fff"))
-    test = load(CONFIG, None, torch.device("cpu")).test
+    test = load(CONFIG.data, CONFIG.seed, None, torch.device("cpu")).test
     session = onnxruntime.InferenceSession(version.graph, providers=["CPUExecutionProvider"])
     logits, leaf, margin = session.run(["logits", "leaf", "path_margin"], {"pixels": test.x.numpy()})
     with torch.no_grad():

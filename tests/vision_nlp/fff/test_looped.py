@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from vision_nlp.fff.config import Model, Phase
-from vision_nlp.fff.data import Rows
 from vision_nlp.fff.looped import looped_loss
 from vision_nlp.fff.model import FFF
 from vision_nlp.fff.train import soft_step
+from vision_nlp.pictures import Rows
 
 
 @pytest.mark.parametrize(("depth", "leaf", "master"), [(0, 3, 2), (1, 2, 0), (4, 1, 3)])

@@ -14,7 +14,7 @@ from common.errors import OperatorError
 from common.training import checkpoint, events, loop
 from common.training.run import EVENTS, open_run
 from contracts.runs import EpochEnded, PhaseStarted, RunStarted
-from vision_nlp.fff import data as fff_data
+from vision_nlp import pictures
 from vision_nlp.fff import train as fff_train
 from vision_nlp.fff.config import Config, Model, Optim, Phase, Phases, Tune
 from vision_nlp.fff.evaluate import Metrics, accuracy, evaluate, load_model
@@ -145,7 +145,7 @@ def test_hardening_moves_the_live_parameters_and_tuning_spares_the_tree(whole: P
 
 def test_hardening_lowers_the_node_entropy() -> None:
     config = msgspec.structs.replace(SHORT, model=Model(depth=2, leaf_width=4))
-    splits = fff_data.load(config, None, torch.device("cpu"))
+    splits = pictures.load(config.data, config.seed, None, torch.device("cpu"))
     torch.manual_seed(0)
     model = fff_train.FFF(64, 10, config.model)
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
@@ -161,13 +161,13 @@ def test_hardening_lowers_the_node_entropy() -> None:
 
 def test_selection_never_sees_the_test_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole: Path) -> None:
     """The released scripts select on the test set."""
-    load = fff_data.load
+    load = pictures.load
 
-    def without_test(*args: object) -> fff_data.Splits:
+    def without_test(*args: object) -> pictures.Splits:
         splits = load(*args)  # pyright: ignore[reportArgumentType]
-        return splits._replace(test=fff_data.Rows(splits.test.x[:0], splits.test.y[:0]))
+        return splits._replace(test=pictures.Rows(splits.test.x[:0], splits.test.y[:0]))
 
-    monkeypatch.setattr(fff_data, "load", without_test)
+    monkeypatch.setattr(pictures, "load", without_test)
     assert kept(run(tmp_path)) == kept(whole)
 
 
@@ -175,7 +175,7 @@ def test_evaluation_keeps_soft_and_hard_apart_and_writes_both_files(whole: Path)
     """The released code reports the soft accuracy on the training set beside a hard one on the test set."""
     manifest = evaluate(run=whole, data=None)
     figures = msgspec.json.decode((whole / "metrics.json").read_bytes(), type=Metrics)
-    splits = fff_data.load(SHORT, None, torch.device("cpu"))
+    splits = pictures.load(SHORT.data, SHORT.seed, None, torch.device("cpu"))
     model = load_model(open_run(whole, "fff"))
     frozen = HardFFF(model.weights())
     served = (frozen(splits.test.x).logits.argmax(1) == splits.test.y).double().mean().item()
@@ -204,7 +204,7 @@ def test_evaluation_keeps_soft_and_hard_apart_and_writes_both_files(whole: Path)
 def test_accuracy_refuses_a_network_in_train_mode(whole: Path) -> None:
     model = load_model(open_run(whole, "fff")).train()
     with pytest.raises(ValueError, match="eval mode"):
-        accuracy(model, fff_data.Rows(torch.zeros(1, 64), torch.zeros(1, dtype=torch.int64)), hard=True)
+        accuracy(model, pictures.Rows(torch.zeros(1, 64), torch.zeros(1, dtype=torch.int64)), hard=True)
 
 
 def test_a_depth_of_zero_trains(tmp_path: Path) -> None:

@@ -5,9 +5,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from vision_nlp.acn.data import Rows
 from vision_nlp.acn.experiments.learning import CHUNK, smoothed
 from vision_nlp.acn.wiring import AutoCompressing
+from vision_nlp.pictures import Rows
 
 PLACES = ((0.25, 0.8), (0.5, 0.6), (0.75, 0.4))
 """Share of the depth, and weight of the loss (appendix H: layers 4, 8 and 12 of 16)."""

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from common.claims.harness import Claim, Condition, value
-from vision_nlp.acn.data import Rows, Splits
 from vision_nlp.acn.experiments.lab import ACN, CLEAN, RESIDUAL, Experiment, Lab
 from vision_nlp.acn.experiments.learning import CHUNK, TUNE_RATE, Hooks, learn, smoothed
 from vision_nlp.acn.experiments.pictures import of_classes
 from vision_nlp.acn.experiments.synaptic import SynapticIntelligence
 from vision_nlp.acn.wiring import AutoCompressing
+from vision_nlp.pictures import Rows, Splits
 
 NAIVE, INTELLIGENCE = "naive", "SI"
 STRENGTH = 1.0

@@ -11,12 +11,12 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from common.claims.harness import Claim, Condition, value
-from vision_nlp.acn.data import Rows
 from vision_nlp.acn.early import choose_exit, entropies, leave, try_exits
 from vision_nlp.acn.experiments.branches import Branched
 from vision_nlp.acn.experiments.lab import ACN, CLEAN, RESIDUAL, TOLERANCE, Experiment, Lab
 from vision_nlp.acn.experiments.learning import accuracy, all_layers, answers, learn
 from vision_nlp.acn.wiring import AutoCompressing
+from vision_nlp.pictures import Rows
 
 PAPERS_ENTROPY = 0.7
 """tau, nats."""

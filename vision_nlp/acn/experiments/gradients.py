@@ -7,10 +7,10 @@ from functools import partial
 import torch
 
 from common.claims.harness import Claim, Condition, value
-from vision_nlp.acn.data import Rows
 from vision_nlp.acn.experiments.lab import ACN, CLEAN, DIRECT, FFN, RESIDUAL, Experiment, Lab
 from vision_nlp.acn.experiments.learning import last
 from vision_nlp.acn.wiring import AutoCompressing
+from vision_nlp.pictures import Rows
 
 ROWS = 256
 DOUBLINGS = "doublings from the last to the first block"

@@ -11,12 +11,12 @@ from common.training import seeding
 from contracts.vision_nlp import acn_signature
 from vision_nlp.acn.config import Mode, Model
 from vision_nlp.acn.cut import choose_cut
-from vision_nlp.acn.data import Rows, Splits, shape
 from vision_nlp.acn.experiments.latency import Bench
 from vision_nlp.acn.experiments.learning import Learnt, accuracy, last, learn, right
 from vision_nlp.acn.experiments.pictures import draw
 from vision_nlp.acn.model import build
 from vision_nlp.acn.wiring import AutoCompressing
+from vision_nlp.pictures import Rows, Splits, shape
 
 TOLERANCE = 0.5
 """Points of validation accuracy that a cut may cost; the paper gives none."""

@@ -17,9 +17,9 @@ from torch.nn import functional as F
 
 from common.data.sampler import EpochSampler
 from common.training.loop import factor
-from vision_nlp.acn.data import Rows
 from vision_nlp.acn.losses import exit_weights
 from vision_nlp.acn.wiring import AutoCompressing
+from vision_nlp.pictures import Rows
 
 BATCH, RATE, DECAY, SMOOTHING, CLIP = 64, 3e-3, 0.01, 0.1, 1.0
 """Of the paper's Mixer on CIFAR-10, but for the rate, 1e-3 there for many more epochs, and the decay, not given."""

@@ -4,11 +4,11 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 
 from common.claims.harness import Claim, Condition, Figure, value
-from vision_nlp.acn.data import Splits
 from vision_nlp.acn.experiments.lab import ACN, CLEAN, RESIDUAL, Experiment, Lab
 from vision_nlp.acn.experiments.learning import accuracy, cross_entropy
 from vision_nlp.acn.experiments.pictures import few
 from vision_nlp.acn.wiring import AutoCompressing
+from vision_nlp.pictures import Splits
 
 NETWORKS = (ACN, RESIDUAL, CLEAN)
 LONGER = 5

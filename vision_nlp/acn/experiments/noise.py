@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from common.claims.harness import Claim, Condition, value
-from vision_nlp.acn.data import Rows
 from vision_nlp.acn.experiments.lab import ACN, CLEAN, FFN, RESIDUAL, Experiment, Lab
 from vision_nlp.acn.experiments.learning import accuracy
 from vision_nlp.acn.wiring import AutoCompressing
+from vision_nlp.pictures import Rows
 
 POINTS = "points of test accuracy under noise"
 BLACK, WHITE = -1.0, 1.0

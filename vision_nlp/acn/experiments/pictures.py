@@ -6,9 +6,9 @@ import numpy as np
 import torch
 
 from common.data.images import Images
-from vision_nlp.acn.config import Config, Data
-from vision_nlp.acn.data import Rows, Splits, image_input
+from vision_nlp.acn.config import Data
 from vision_nlp.features import normalise
+from vision_nlp.pictures import Rows, Splits, image_input
 
 DIGITS_TEST, DIGITS_VALIDATION = 0.3, 0.2
 """The bundled digits have no published split: each seed draws one, so the intervals include the choice of rows. The
@@ -19,7 +19,7 @@ PUBLISHED = 1_000
 
 def draw(images: Images, seed: int, most: int) -> Splits:
     """Disjoint splits with at most ``most`` training rows, in an order drawn by ``seed``."""
-    spec = image_input(Config(data=Data()), images.known)
+    spec = image_input(Data(), images.known)
     rng = np.random.default_rng(seed)
 
     def rows(pixels: np.ndarray, labels: np.ndarray, numbers: np.ndarray) -> Rows:

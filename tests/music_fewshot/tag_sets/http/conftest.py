@@ -1,6 +1,5 @@
 """The whole app over one database: real HTTP parsing, a real repository, a real ONNX Runtime, a real store."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,25 +14,6 @@ from contracts.music_fewshot import TagResponse, TagSet
 from deploy.app import create_app
 
 PATH = "/v1/music/tag-sets"
-
-
-class lifespan:  # noqa: N801
-    """Runs an ASGI application's lifespan around a block."""
-
-    def __init__(self, app: Any) -> None:
-        self._app = app
-        self._in: asyncio.Queue[dict[str, str]] = asyncio.Queue()
-        self._out: asyncio.Queue[dict[str, str]] = asyncio.Queue()
-
-    async def __aenter__(self) -> None:
-        self._task = asyncio.create_task(self._app({"type": "lifespan", "state": {}}, self._in.get, self._out.put))
-        await self._in.put({"type": "lifespan.startup"})
-        assert (await self._out.get())["type"] == "lifespan.startup.complete"
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._in.put({"type": "lifespan.shutdown"})
-        assert (await self._out.get())["type"] == "lifespan.shutdown.complete"
-        await self._task
 
 
 class Music:
@@ -85,14 +65,13 @@ Open = Callable[..., Any]
 
 
 @pytest.fixture
-def open_music(models_root: Path) -> Open:
+def open_music(models_root: Path, in_process: Open) -> Open:
     """``async with open_music(database_url, models=...) as music``"""
 
     @asynccontextmanager
     async def opened(url: str, models: Path = models_root) -> AsyncIterator[Music]:
         app = create_app(Settings(models=str(models), database=url, access_log=False, threads=1))
-        transport = httpx.ASGITransport(app)
-        async with lifespan(app), httpx.AsyncClient(transport=transport, base_url="http://suite") as client:
+        async with in_process(app) as client:
             yield Music(client)
 
     return opened

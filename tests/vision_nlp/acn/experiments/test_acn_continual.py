@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from vision_nlp.acn.data import Rows
 from vision_nlp.acn.experiments import continual
 from vision_nlp.acn.experiments.continual import average_accuracy, forgetting, masked_accuracy, sequence
 from vision_nlp.acn.experiments.lab import ACN, Lab
 from vision_nlp.acn.wiring import AutoCompressing
+from vision_nlp.pictures import Rows
 
 REACHED = np.array([[0.9, 0.5, 0.4], [0.7, 0.8, 0.5], [0.6, 0.5, 1.0]])
 

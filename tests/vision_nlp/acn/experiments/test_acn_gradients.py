@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from vision_nlp.acn.data import Rows
 from vision_nlp.acn.experiments import gradients
 from vision_nlp.acn.experiments.gradients import block_norms, direct_shares
 from vision_nlp.acn.experiments.lab import ACN, DIRECT, FFN, Lab
 from vision_nlp.acn.experiments.learning import last
+from vision_nlp.pictures import Rows
 
 
 def test_norms_are_those_of_backward(lab: Lab) -> None:

@@ -5,11 +5,11 @@ from functools import partial
 import pytest
 import torch
 
-from vision_nlp.acn.data import Rows
 from vision_nlp.acn.experiments.lab import ACN, KINDS, RESIDUAL, Lab, cut_of
 from vision_nlp.acn.experiments.layers import reached
 from vision_nlp.acn.experiments.learning import right
 from vision_nlp.acn.experiments.pictures import subset
+from vision_nlp.pictures import Rows
 
 
 def test_a_network_is_trained_once_for_a_seed_and_a_depth(lab: Lab) -> None:

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from common.data.sampler import EpochSampler
-from vision_nlp.acn.data import Rows
 from vision_nlp.acn.experiments.lab import ACN, CLEAN, DENSE, DIRECT, FFN, RESIDUAL, Lab
 from vision_nlp.acn.experiments.learning import (
     BATCH,
@@ -24,6 +23,7 @@ from vision_nlp.acn.experiments.learning import (
     learn,
     right,
 )
+from vision_nlp.pictures import Rows
 
 ROWS = Rows(torch.arange(150, dtype=torch.float32)[:, None], torch.zeros(150, dtype=torch.int64))
 

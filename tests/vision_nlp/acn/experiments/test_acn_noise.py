@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from vision_nlp.acn.data import Rows
 from vision_nlp.acn.experiments import noise
 from vision_nlp.acn.experiments.lab import ACN, RESIDUAL, Lab
 from vision_nlp.acn.experiments.learning import accuracy
 from vision_nlp.acn.experiments.noise import NOISES, gaussian, salt_and_pepper, under
+from vision_nlp.pictures import Rows
 
 GREY = torch.full((400, 64), 0.25)
 

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.data.images import load_images
-from vision_nlp.acn.data import Rows
 from vision_nlp.acn.experiments.pictures import PUBLISHED, draw, few, of_classes, subset
+from vision_nlp.pictures import Rows
 
 LABELS = st.lists(st.integers(0, 4), min_size=1, max_size=40).map(torch.tensor)
 
