@@ -101,7 +101,8 @@ def api(session: nox.Session) -> None:
 def export(session: nox.Session) -> None:
     """Train tiny, export and prove every system, then check the shipped model repository."""
     env = dev(session)
-    env.pytest("tests/common/export", "tests/vision_nlp", "tests/music_fewshot/lc_protonets/test_export.py")
+    systems = ("music_fewshot/lc_protonets", "speech/medusa")
+    env.pytest("tests/common/export", "tests/vision_nlp", *(f"tests/{system}/test_export.py" for system in systems))
     env.run("kithara", "models", "check")
 
 
@@ -136,12 +137,12 @@ def gpu(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def bench(session: nox.Session) -> None:
-    """Speed of serving, FFF, ACN and tag sets, as ratios within one run; `-- serving` and no --quick for the record."""
+    """Speed of serving and of systems, as ratios within one run; `-- serving` and no --quick for the record."""
     env = dev(session)
     if session.posargs:
         env.run("kithara", "bench", *session.posargs)
     else:
-        for name in ("fff", "acn", "serving", "llm", "lc_protonets"):
+        for name in ("fff", "acn", "serving", "llm", "lc_protonets", "medusa"):
             env.run("kithara", "bench", name, "--quick")
 
 

@@ -62,6 +62,15 @@ from contracts.priors import (
 )
 from contracts.problem import PROBLEM_TYPE_PREFIX, FieldError, Problem
 from contracts.runs import RunManifest
+from contracts.speech import (
+    Attributes,
+    ClipEmotion,
+    EmotionBatchResponse,
+    EmotionItem,
+    EmotionOptions,
+    EmotionResponse,
+    EmotionSegment,
+)
 from contracts.text import EmotionsRequest, EmotionsResponse, TextEmotions
 from contracts.vision_nlp import ClassifyOptions, ClassifyResponse, LabelScore, fff_signature
 
@@ -164,6 +173,30 @@ _TAG_SETS = TagSetSummary(
     items=2,
     created="2026-11-25T09:00:00.000+00:00",
     changed="2026-11-25T09:05:00.000+00:00",
+)
+_VOICE = ClipEmotion(
+    label="anger",
+    labels=("anger", "boredom", "neutral"),
+    scores={"anger": 0.82, "boredom": 0.05, "neutral": 0.13},
+    top=(LabelScore(label="anger", score=0.82), LabelScore(label="neutral", score=0.13)),
+    attributes=Attributes(arousal=5.8, valence=2.4, dominance=5.1),
+    attributes_reason=None,
+    entropy=0.578,
+    seconds=2.4,
+    text_used=True,
+    segments=(
+        EmotionSegment(
+            start=0.0,
+            end=2.4,
+            label="anger",
+            scores={"anger": 0.79, "boredom": 0.06, "neutral": 0.15},
+            attributes=Attributes(arousal=5.6, valence=2.5, dominance=5.0),
+            entropy=0.64,
+        ),
+    ),
+    embedding=(0.0, 1.25),
+    calibrated=True,
+    warnings=(),
 )
 _NEAR = NearClip(item=_SUPPORT[0].id, clip="reel.flac", similarity=0.91)
 
@@ -356,6 +389,42 @@ EXAMPLES: tuple[Record, ...] = (
         ),
         model="emotions-acn",
         version=1,
+        request_id=REQUEST_ID,
+    ),
+    EmotionOptions(top_k=2),
+    EmotionResponse(
+        **msgspec.structs.asdict(_VOICE), model="speech-emotion", version=1, use="open", request_id=REQUEST_ID
+    ),
+    EmotionBatchResponse(
+        items=(
+            EmotionItem(
+                name="call-1",
+                answer=msgspec.structs.replace(
+                    _VOICE,
+                    attributes=None,
+                    attributes_reason="the model was not trained with attributes: emodb has none",
+                    text_used=False,
+                    segments=None,
+                    embedding=None,
+                    warnings=("the recording lasts 0.6 s: below 1 s the answer is unreliable",),
+                ),
+            ),
+            EmotionItem(
+                name="call-2",
+                problem=Problem(
+                    type=f"{PROBLEM_TYPE_PREFIX}invalid",
+                    title="A field is wrong",
+                    status=422,
+                    detail="call-2: is silent; send a clip in which something sounds",
+                    instance="/v1/speech/emotion/batch",
+                    request_id=REQUEST_ID,
+                    errors=(FieldError(field="call-2", message="is silent; send a clip in which something sounds"),),
+                ),
+            ),
+        ),
+        model="speech-emotion",
+        version=1,
+        use="open",
         request_id=REQUEST_ID,
     ),
     Problem(

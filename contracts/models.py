@@ -61,6 +61,25 @@ class AudioInput(Record, frozen=True, kw_only=True):
     """Samples."""
 
 
+class SpeechInput(Record, frozen=True, kw_only=True):
+    """From a recording to the graph's ``frames`` and ``frames_mask``: mono at 16 kHz, 10 ms a frame.
+
+    A recording longer than ``longest`` is cut into equal pieces without overlap; their probabilities, weighted by
+    length, stand for it.
+    """
+
+    front_end: Literal["speech-frames-1"]
+    """Names the code that makes the frames (``common.audio.frames``): whatever changes a number gets a new name."""
+    functionals: Literal["speech-functionals-1"] | None = None
+    """Names the code that describes a whole row (``common.audio.functionals``); none: the graph takes no such input."""
+    longest: Seconds
+    """Of one row."""
+    attributes: bool
+    """Whether arousal, valence and dominance, in this order, were learnt."""
+    temperature: Annotated[float, Meta(gt=0.0)]
+    """The logits are divided by it for calibrated probabilities; fitted on held-out speech."""
+
+
 class Stage(Record, frozen=True, kw_only=True):
     """One piece of a network whose rows may leave early: a model of its own that goes on where the one before ended."""
 
@@ -117,7 +136,7 @@ class ModelCard(Record, frozen=True, kw_only=True):
     name: Name
     version: Positive
     system: Name
-    task: Literal["image-classification", "text-classification", "music-embedding", "network-stage"]
+    task: Literal["image-classification", "text-classification", "music-embedding", "network-stage", "speech-emotion"]
     paper: str
     description: str
     use: Use
@@ -126,6 +145,7 @@ class ModelCard(Record, frozen=True, kw_only=True):
     image: ImageInput | None = None
     text: TextInput | None = None
     audio: AudioInput | None = None
+    speech: SpeechInput | None = None
     thresholds: tuple[Probability, ...] = ()
     """Where several labels or none may apply: the probability from which on each of ``labels`` does."""
     stages: tuple[Stage, ...] = ()

@@ -13,10 +13,11 @@ from common.registry.store import Repository
 from common.runtime.base import Call
 from common.runtime.local import LocalBackend
 from common.runtime.models import Models
+from common.runtime.packs import packs
 from common.runtime.slots import Served
 from common.runtime.together import together
 from common.text.features import pad, probabilities, published_tokenizer, whole
-from contracts.models import Limits, ModelCard
+from contracts.models import ModelCard
 from contracts.problem import FieldError
 from contracts.text import MODEL, EmotionsRequest, EmotionsResponse, TextEmotions
 from contracts.vision_nlp import LOGITS, LabelScore
@@ -80,19 +81,6 @@ def encode(tokenizer: Tokenizer, texts: Sequence[str], fields: Sequence[str], mo
     if errors:
         raise Invalid.fields(tuple(errors))
     return found
-
-
-def packs(lengths: Sequence[int], limits: Limits) -> list[list[int]]:
-    """Positions of the texts of each execution: like lengths together, rows times the longest within the limits."""
-    found: list[list[int]] = []
-    pack: list[int] = []
-    for at in sorted(range(len(lengths)), key=lengths.__getitem__):
-        rows = len(pack) + 1
-        if pack and (rows > limits.max_rows or rows * lengths[at] > limits.max_cost):
-            found.append(pack)
-            pack = []
-        pack.append(at)
-    return [*found, pack]
 
 
 def text_emotions(logits: np.ndarray, tokens: int, card: ModelCard) -> TextEmotions:

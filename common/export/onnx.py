@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnx_ir
 import torch
 from onnx import helper
 from torch import Tensor
@@ -30,6 +31,7 @@ def export(module: torch.nn.Module, signature: Signature, example: dict[str, Ten
     """
     inputs = _examples(signature, example)
     program = _program(module, signature, inputs)
+    _set_apart(program.model.graph)
     model = program.model_proto
     if model.ir_version > NEWEST_IR:
         raise OperatorError(f"export wrote ONNX IR {model.ir_version}, newer than {NEWEST_IR}; see constraints.txt")
@@ -78,6 +80,15 @@ def _program(module: torch.nn.Module, signature: Signature, inputs: tuple[Tensor
     if program is None:
         raise OperatorError("the exporter returned no graph; see its messages above")
     return program
+
+
+def _set_apart(graph: onnx_ir.Graph) -> None:
+    """Values inside are named for operators (``embedding``); one that has the name of an output gets another."""
+    outputs = {value.name: value for value in graph.outputs}
+    for node in graph:
+        for value in node.outputs:
+            if value.name in outputs and value is not outputs[value.name]:
+                value.name = f"{value.name}_inside"
 
 
 def _examples(signature: Signature, example: dict[str, Tensor]) -> tuple[Tensor, ...]:

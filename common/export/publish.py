@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import msgspec
 import numpy as np
@@ -21,6 +22,7 @@ from contracts.tensors import BATCH
 
 MANIFEST = "run.json"
 GOLDEN_ROWS = 4
+NO_SIZES: Mapping[str, int] = MappingProxyType({})
 
 
 def finished(folder: Path) -> RunManifest:
@@ -54,13 +56,15 @@ def publish(
     *,
     bounds: Mapping[str, Bounds] | None = None,
     exempt: Exempt | None = None,
+    golden: Mapping[str, int] = NO_SIZES,
     files: Mapping[str, bytes] = NO_FILES,
 ) -> Version:
     """Export the run's module, prove it equal to torch, and publish it with golden tensors.
 
-    ``sample`` makes inputs for given sizes; the golden rows are its first ones without exempt rows. The worst
-    difference of each output is added to the card's properties as ``parity_<output>``, all within ``draft``'s
-    ``golden_tolerance``. ``files`` (contents by name) are published beside the graph.
+    ``sample`` makes inputs for given sizes; the golden rows are its first ones without exempt rows, of the sizes
+    ``golden`` along the dynamic dimensions (where it names none: of the longest). The worst difference of each output
+    is added to the card's properties as ``parity_<output>``, all within ``draft``'s ``golden_tolerance``. ``files``
+    (contents by name) are published beside the graph.
 
     Raises OperatorError, and publishes nothing, when the run is not finished, is of another system, or anything fails.
     """
@@ -68,10 +72,11 @@ def publish(
     if manifest.system != draft.system:
         raise OperatorError(f"{run_folder / MANIFEST}: system is {manifest.system!r}, the card's is {draft.system!r}")
     signature, limits = draft.signature, draft.limits
-    sizes = {BATCH: GOLDEN_ROWS, **{name: max(2, ends.longest) for name, ends in (bounds or {}).items()}}
+    longest = {name: max(2, ends.longest) for name, ends in (bounds or {}).items()}
+    sizes = {BATCH: GOLDEN_ROWS, **longest, **{name: golden[name] for name in longest if name in golden}}
     inputs = sample(sizes)
     with tempfile.TemporaryDirectory(prefix="kithara-export-") as folder:
-        graph, golden = Path(folder, GRAPH), Path(folder, GOLDEN)
+        graph, kept = Path(folder, GRAPH), Path(folder, GOLDEN)
         export(module, signature, {name: torch.from_numpy(array.copy()) for name, array in inputs.items()}, graph)
         seen = parity(
             module, graph, signature, sample, limits, bounds=bounds, tolerance=draft.golden_tolerance, exempt=exempt
@@ -80,6 +85,6 @@ def publish(
         keep = ~exempt(outputs) if exempt else np.ones(GOLDEN_ROWS, bool)
         if not keep.any():
             raise OperatorError("every golden row is at a tie; let the sample draw other inputs")
-        write_golden(golden, {n: a[keep] for n, a in inputs.items()}, {n: a[keep] for n, a in outputs.items()})
+        write_golden(kept, {n: a[keep] for n, a in inputs.items()}, {n: a[keep] for n, a in outputs.items()})
         properties = {**draft.properties, **{f"parity_{name}": worst for name, worst in seen.worst.items()}}
-        return repository.publish(msgspec.structs.replace(draft, properties=properties), graph, golden, files)
+        return repository.publish(msgspec.structs.replace(draft, properties=properties), graph, kept, files)

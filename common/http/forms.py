@@ -6,7 +6,7 @@ from typing import Generic, NamedTuple, TypeVar
 import msgspec
 from multipart import MultipartSegment
 
-from common.errors import Invalid, Malformed
+from common.errors import Invalid, Malformed, Rejected, TooLarge, Unsupported
 from common.http.bodies import (
     FORM,
     FORM_OVERHEAD,
@@ -41,26 +41,44 @@ class File(NamedTuple):
     name: str
     """Of its part."""
     content: bytes
+    fault: Rejected | None = None
+    """What is wrong with it as a file, where ``Files`` tells it of each alone; then there is no content."""
 
 
 class Files:
-    """The file parts of a form: any names, each once; of these media types and at most ``limit`` bytes each."""
+    """The file parts of a form: any names, each once; of these media types and at most ``limit`` bytes each.
 
-    def __init__(self, media: tuple[str, ...], limit: int) -> None:
-        self.media, self.limit = media, limit
+    ``alone``: a file of another type or size fails no other; it comes as ``File.fault``.
+    """
 
-    def fault(self, segment: MultipartSegment, content: bytes) -> str | None:
-        """What is wrong with a part as a file."""
+    def __init__(self, media: tuple[str, ...], limit: int, *, alone: bool = False) -> None:
+        self.media, self.limit, self.alone = media, limit, alone
+
+    def misnamed(self, segment: MultipartSegment) -> str | None:
+        """What is wrong with the name of a part, by which answers call it."""
         name = segment.name or ""
-        if not 0 < len(name) <= LONGEST_NAME or not name.isprintable():
-            return f"a file's part needs a printable name of at most {LONGEST_NAME} characters"
+        if 0 < len(name) <= LONGEST_NAME and name.isprintable():
+            return None
+        return f"a file's part needs a printable name of at most {LONGEST_NAME} characters"
+
+    def fault(self, segment: MultipartSegment, content: bytes) -> Rejected | None:
+        """What is wrong with a part as a file."""
         if media_of(segment) not in self.media:
-            return f"is {segment.content_type or 'of no stated type'}; send it as {' or '.join(self.media)}"
+            return Unsupported(
+                f"is {segment.content_type or 'of no stated type'}; send it as {' or '.join(self.media)}"
+            )
         if not content:
-            return "is empty; send the bytes of the file"
+            return Malformed("is empty; send the bytes of the file")
         if len(content) > self.limit:
-            return f"has {len(content)} bytes, at most {self.limit} are taken; send a part of it"
+            return TooLarge(f"has {len(content)} bytes, at most {self.limit} are taken; send a part of it")
         return None
+
+    def file(self, segment: MultipartSegment, content: bytes) -> File:
+        """Of a part with a good name."""
+        name, fault = segment.name or "", self.fault(segment, content)
+        if fault is None:
+            return File(name, content)
+        return File(name, b"", type(fault)(f"{name} {fault.detail}"))
 
 
 class JsonAndFiles(Generic[T]):
@@ -147,13 +165,21 @@ async def _sorted(
     _refuse_stray_fields(found, fields)
     names = [segment.name or "" for segment, _ in found]
     errors = [FieldError(field=f"form.{n}", message="given more than once") for n in set(names) if names.count(n) > 1]
-    faults = ((segment, files.fault(segment, content)) for segment, content in found)
+    faults = ((segment, _refusal(files, segment, content)) for segment, content in found)
     errors += [
         FieldError(field=f"form.{(segment.name or '')[:LONGEST_NAME]}", message=why) for segment, why in faults if why
     ]
     if errors:
         raise Invalid.fields(tuple(errors))
-    return texts, tuple(File(segment.name or "", content) for segment, content in found)
+    return texts, tuple(files.file(segment, content) for segment, content in found)
+
+
+def _refusal(files: Files, segment: MultipartSegment, content: bytes) -> str | None:
+    """What is wrong with a part and fails the form."""
+    if why := files.misnamed(segment):
+        return why
+    fault = None if files.alone else files.fault(segment, content)
+    return fault and fault.detail
 
 
 def _refuse_stray_fields(parts: list[tuple[MultipartSegment, bytes]], known: set[str]) -> None:

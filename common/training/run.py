@@ -94,9 +94,18 @@ def software() -> dict[str, str]:
 
 
 def toml(values: dict[str, Any], prefix: str = "") -> str:
-    """TOML of nested dicts of strings, numbers, booleans and lists of these; None is left out, as TOML has none."""
-    lines = [f"{key} = {json.dumps(v)}" for key, v in values.items() if v is not None and not isinstance(v, dict)]
+    """TOML of nested dicts of strings, numbers, booleans and lists, also of dicts; None is left out: TOML has none."""
+    lines = [f"{key} = {_inline(v)}" for key, v in values.items() if v is not None and not isinstance(v, dict)]
     for key, inner in values.items():
         if isinstance(inner, dict):
             lines += ["", f"[{prefix}{key}]", toml(inner, f"{prefix}{key}.").rstrip("\n")]
     return "\n".join(lines).lstrip("\n") + "\n"
+
+
+def _inline(value: Any) -> str:
+    """On one line; a string, number or boolean is written as in JSON."""
+    if isinstance(value, list):
+        return f"[{', '.join(map(_inline, value))}]"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{key} = {_inline(v)}' for key, v in value.items() if v is not None)}}}"
+    return json.dumps(value)

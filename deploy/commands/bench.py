@@ -11,7 +11,11 @@ from contracts._base import Record
 from deploy.commands.base import Answer, Reporting
 from deploy.commands.tables import fields
 
-SUITE = {"serving": "deploy.bench.serving:bench", "llm": "llm_studies.llm.bench.runner:bench"}
+SUITE = {
+    "serving": "deploy.bench.serving:bench",
+    "llm": "llm_studies.llm.bench.runner:bench",
+    "medusa": "deploy.bench.speech:bench",
+}
 """Benches of the suite itself; every system with the verb ``bench`` adds one under its own name."""
 
 
@@ -24,7 +28,7 @@ class Tabled(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Bench(Reporting):
-    """Measure speed: `serving`, `llm`, or a system's own bench."""
+    """Measure speed: `serving`, `llm`, `medusa`, or a system's own bench."""
 
     extra: ClassVar[str] = "train"
 

@@ -10,7 +10,8 @@ from itertools import chain
 from common.errors import OperatorError
 from common.settings import PREFIX, load
 from contracts.media import MIB
-from contracts.music_fewshot import MAX_UPLOAD
+from contracts.music_fewshot import MAX_UPLOAD as MUSIC
+from contracts.speech import MAX_UPLOAD as SPEECH
 from deploy.k8s.cluster import COMPONENT, Cluster, Facts, Object, Pod, by_secret, environment, volume_sources
 from deploy.k8s.databases import database
 from deploy.k8s.language_models import conclusion, language_model, names, shards
@@ -18,6 +19,8 @@ from deploy.k8s.language_models import conclusion, language_model, names, shards
 TRITON_PATHS = frozenset({"/v2/health/live", "/v2/health/ready", "/metrics"})
 BODY_SIZE = "nginx.ingress.kubernetes.io/proxy-body-size"
 """In nginx's units: m is a MiB."""
+LARGEST = max(MUSIC, SPEECH)
+"""Bytes of an upload, without its form."""
 PROBES = ("startupProbe", "livenessProbe", "readinessProbe")
 
 
@@ -256,8 +259,8 @@ def uploads(cluster: Cluster, _: Facts) -> Iterator[str]:
     """The ingress lets through the largest body that a route takes."""
     for ingress in cluster.of("Ingress"):
         size = ingress["metadata"].get("annotations", {}).get(BODY_SIZE, "1m")
-        if not re.fullmatch(r"\d+m", size) or int(size[:-1]) * MIB <= MAX_UPLOAD + MIB:
-            yield f"Ingress: {BODY_SIZE} is {size}, below an upload of clips with its form: {MAX_UPLOAD // MIB + 2}m"
+        if not re.fullmatch(r"\d+m", size) or int(size[:-1]) * MIB <= LARGEST + MIB:
+            yield f"Ingress: {BODY_SIZE} is {size}, below an upload of clips with its form: {LARGEST // MIB + 2}m"
 
 
 def triton(cluster: Cluster, facts: Facts) -> Iterator[str]:

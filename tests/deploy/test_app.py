@@ -28,7 +28,7 @@ DOUBLE = Signature(
 
 @pytest.fixture
 def repository(tmp_path: Path) -> Repository:
-    """Models of two systems, one of them of no domain that is here, and one whose card is broken."""
+    """Models of two systems, of a domain each, and one whose card is broken."""
     x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", 2]) for name in "xy")
     body = helper.make_graph([helper.make_node("Add", ["x", "x"], ["y"])], "double", [x], [y])
     onnx.save(
@@ -48,15 +48,12 @@ def repository(tmp_path: Path) -> Repository:
 def test_a_domain_serves_the_models_of_its_systems_and_hides_no_broken_one(repository: Repository) -> None:
     assert model_names(repository, "all") is None
     assert model_names(repository, "vision_nlp") == ["broken", "mine"]
+    assert model_names(repository, "speech") == ["broken", "other"]
 
 
-def test_domains_are_those_that_serve_something() -> None:
-    assert list(domains("all")) == ["vision_nlp", "llm_studies", "music_fewshot"]
+def test_all_domains_are_served_or_the_one_that_is_named() -> None:
+    assert list(domains("all")) == ["speech", "vision_nlp", "llm_studies", "music_fewshot"]
     assert list(domains("vision_nlp")) == ["vision_nlp"]
-    with pytest.raises(
-        OperatorError, match=r"speech serves nothing yet; use --domain all\|vision_nlp\|llm_studies\|music_fewshot"
-    ):
-        domains("speech")
 
 
 def test_the_shipped_models_are_served_unless_a_folder_is_named(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ ENV = {k: v for k, v in os.environ.items() if not k.startswith("KITHARA_")} | {
 
 
 EARLY = "Answer early, and name emotions"
+VOICE = "Name the emotion in a voice"
 
 
 def commands(heading: str) -> list[str]:
@@ -170,10 +171,43 @@ def test_train_an_auto_compressing_network(system: str, published: str, tmp_path
     assert published in run("kithara models check --models my-models", tmp_path)
 
 
+def test_name_the_emotion_in_a_voice(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "docs", tmp_path / "docs")
+    shutil.copy(ROOT / "README.md", tmp_path)
+    curls = [line.replace(":8000", ":8769") for line in blocks(VOICE)[0].splitlines()]
+    with started("kithara serve --port 8769", tmp_path, "http://127.0.0.1:8769/readyz"):
+        whole, cut, batch = (json.loads(run(curl, tmp_path)) for curl in curls)
+        card = httpx.get("http://127.0.0.1:8769/v1/models/speech-emotion").json()["card"]
+    assert (whole["labels"], whole["use"], len(whole["top"])) == (card["labels"], "open", 2)
+    assert sum(whole["scores"].values()) == pytest.approx(1.0)
+    assert cut["scores"] == pytest.approx(whole["scores"], abs=1e-5)
+    assert (len(cut["segments"]), cut["segments"][0]["start"]) == (3, 0.0)
+    voice, tune, note = batch["items"]
+    assert voice["answer"]["scores"] == pytest.approx(whole["scores"], abs=1e-4)
+    assert set(tune["answer"]["scores"]) == set(card["labels"])
+    assert (note["name"], note["problem"]["status"]) == ("note", 415)
+    predict = next(command for command in commands(VOICE) if "predict" in command)
+    assert json.loads(run(f"{predict} --json", ROOT))["scores"] == pytest.approx(whole["scores"], abs=1e-5)
+
+
+def test_train_an_ensemble(tmp_path: Path) -> None:
+    _, train, evaluate, export, _ = commands(VOICE)
+    folder = run(train, tmp_path).splitlines()[-1]
+    run(evaluate.replace("RUN", folder), tmp_path)
+    run(export.replace("RUN", folder), tmp_path)
+    assert "speech-emotion-synthetic@1" in run("kithara models check --models my-models", tmp_path)
+
+
 def test_the_long_commands_are_run_by_ci() -> None:
     ci = (ROOT / ".ci/run").read_text(encoding="utf-8")
     noxfile = (ROOT / "noxfile.py").read_text(encoding="utf-8")
-    sections = ("Train, evaluate, export, serve", EARLY, "Study a language model", "Tag music with your own tags")
+    sections = (
+        "Train, evaluate, export, serve",
+        EARLY,
+        "Study a language model",
+        "Tag music with your own tags",
+        VOICE,
+    )
     long = [c for section in sections for c in commands(section) if "claims" in c or "bench" in c]
     assert long == [
         "kithara claims fff --quick",
@@ -186,6 +220,7 @@ def test_the_long_commands_are_run_by_ci() -> None:
         "kithara bench llm --quick",
         "kithara claims lc_protonets --quick",
         "kithara bench lc_protonets --quick",
+        "kithara bench medusa --quick",
     ]
     assert "nox -s claims bench" in ci
     assert all(f'"{word}"' in noxfile for c in long for word in c.split()[1:3])

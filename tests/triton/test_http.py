@@ -188,6 +188,23 @@ def test_clips_get_the_tags_that_they_get_from_the_local_back_end(
         )
 
 
+def test_voices_sound_as_they_do_to_the_local_back_end(shipped: Server, serve: Serve) -> None:
+    """Recordings of different length and their windows: rows of several of them share an execution on the server."""
+    voices = {f"{seconds:g}": sound(140 + 20 * seconds, seconds) for seconds in (0.4, 1.0, 3.7, 12.5)}
+    files = {name: (name, data, WAV) for name, data in voices.items()}
+    answers = []
+    for flags in ((), ("--backend", "remote", "--triton", shipped.address)):
+        with serve(SHIPPED, *flags) as client:
+            until(lambda client=client: status(client, "/readyz") == 200)
+            told = client.post("/v1/speech/emotion/batch", data={"segments": "true"}, files=files)
+            assert told.status_code == 200, told.text
+            answers.append(told.json()["items"])
+    for here, there in zip(*answers, strict=True):
+        assert there["answer"]["scores"] == pytest.approx(here["answer"]["scores"], abs=1e-4)
+        for ours, theirs in zip(here["answer"]["segments"], there["answer"]["segments"], strict=True):
+            assert theirs["scores"] == pytest.approx(ours["scores"], abs=1e-4)
+
+
 def sound(hertz: float, seconds: float) -> bytes:
     """A WAV file of a tone and its overtones."""
     time = np.arange(round(16_000 * seconds)) / 16_000

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +12,6 @@ import numpy as np
 import onnx
 import pytest
 import pytest_asyncio
-from hypothesis import given
-from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 from scipy.special import expit
 from tokenizers import Tokenizer
@@ -31,7 +28,7 @@ from contracts.examples import EXAMPLES
 from contracts.models import Limits, ModelCard, TextInput
 from contracts.problem import Problem
 from contracts.text import EmotionsRequest, EmotionsResponse, text_signature
-from vision_nlp.emotions import INLINE_CHARACTERS, Emotions, packs, predict
+from vision_nlp.emotions import INLINE_CHARACTERS, Emotions, predict
 
 with_client = pytest.mark.asyncio(loop_scope="module")
 PATH = "/v1/text/emotions"
@@ -145,21 +142,6 @@ async def test_texts_are_packed_into_what_one_execution_may_have(root: Path) -> 
     assert after.rows - before.rows == 18
     assert 9 <= after.batches - before.batches <= 18  # two rows each at most
     assert answer.answers[:6] == answer.answers[6:12] == answer.answers[12:]
-
-
-@given(
-    st.lists(st.integers(1, 12), min_size=1, max_size=40),
-    st.integers(1, 6),
-    st.integers(12, 60),
-)
-def test_packs_hold_every_text_once_within_the_limits(lengths: list[int], rows: int, cost: int) -> None:
-    found = packs(lengths, Limits(max_rows=rows, max_cost=cost))
-    assert sorted(chain.from_iterable(found)) == list(range(len(lengths)))
-    for pack in found:
-        assert 0 < len(pack) <= rows
-        assert len(pack) * max(lengths[at] for at in pack) <= cost
-    ends = [(min(lengths[at] for at in pack), max(lengths[at] for at in pack)) for pack in found]
-    assert ends == sorted(ends)  # like lengths together: no pack spans another
 
 
 @with_client

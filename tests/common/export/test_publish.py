@@ -98,6 +98,29 @@ def test_equal_modules_give_equal_bytes_without_paths_of_this_machine(graph: Pat
     assert module.drop.training
 
 
+class Rows(torch.nn.Module):
+    """Looks up a table; the exporter names that value for its operator."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = torch.nn.Embedding(5, 2)
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        return torch.relu(self.table(ids))
+
+
+def test_an_output_may_be_named_like_an_operator_inside(tmp_path: Path):
+    signature = Signature(
+        inputs=(Tensor(name="ids", dtype="int64", dims=("batch",)),),
+        outputs=(Tensor(name="embedding", dtype="float32", dims=("batch", 2)),),
+    )
+    module, ids = Rows(), torch.tensor([4, 0, 2])
+    export(module, signature, {"ids": ids}, tmp_path / "rows.onnx")
+    session = ort.InferenceSession(tmp_path / "rows.onnx", providers=["CPUExecutionProvider"])
+    (answer,) = session.run(["embedding"], {"ids": ids.numpy()})
+    np.testing.assert_array_equal(np.asarray(answer), module(ids).detach())
+
+
 def test_parity_compares_every_row_and_sees_a_changed_weight(graph: Path):
     module = Pool()
     seen = parity(module, graph, SIGNATURE, sample, LIMITS, bounds=BOUNDS)
@@ -169,9 +192,10 @@ def test_run_without_manifest_is_refused(tmp_path: Path):
 
 def test_published_module_passes_the_check_until_a_file_lies(tmp_path: Path, graph: Path):
     repository = Repository(tmp_path / "models")
-    version = publish(Pool(), card(), manifest(tmp_path / "run"), repository, sample, bounds=BOUNDS)
+    version = publish(Pool(), card(), manifest(tmp_path / "run"), repository, sample, bounds=BOUNDS, golden={"time": 6})
     assert check(repository) == {"pool@1": None}
     inputs, outputs = read_golden(version.golden)
+    assert inputs["frames"].shape == (4, 6, 4)
     mean = Pool().eval()(*map(torch.from_numpy, inputs.values()))[0]
     np.testing.assert_allclose(outputs["mean"], mean.detach(), atol=1e-6)
     assert set(version.card.properties) == {"parity_mean", "parity_best", "parity_each"}

@@ -18,6 +18,7 @@ from contracts.vision_nlp import ClassifyOptions
 FILES = Files(("audio/wav", "application/octet-stream"), 1_000_000)
 NAMED = JsonAndFiles("what", FieldError, FILES, 2_000_000, 500)
 MANY = FilesAndOptions(ClassifyOptions, FILES, 2_000_000)
+ALONE = FilesAndOptions(ClassifyOptions, Files(FILES.media, FILES.limit, alone=True), 2_000_000)
 WAV = "audio/wav"
 
 
@@ -35,9 +36,16 @@ async def many(request: AnyRequest) -> dict[str, Any]:
     return {"options": msgspec.to_builtins(options), "files": [[f.name, len(f.content)] for f in files]}
 
 
+@post("/alone", status_code=200, opt=takes(ALONE))
+async def alone(request: AnyRequest) -> list[Any]:
+    """Give back what was read, and what is wrong with it."""
+    files, _ = await ALONE.read(request)
+    return [[f.name, len(f.content), f.fault and [f.fault.status, f.fault.detail]] for f in files]
+
+
 @pytest.fixture
 async def client(suite) -> AsyncIterator[httpx.AsyncClient]:
-    router = Router("/t", route_handlers=[named, many], tags=["test"])
+    router = Router("/t", route_handlers=[named, many, alone], tags=["test"])
     app = create_app("Test", [Domain(router)], suite().models, Settings(access_log=False))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://suite") as client:
         yield client
@@ -74,6 +82,27 @@ async def test_files_and_options(client: httpx.AsyncClient) -> None:
     assert (said["options"]["top_k"], said["options"]["invert"]) == (4, True)
     raw = (await client.post("/t/many?top_k=3", content=b"123", headers={"content-type": WAV})).json()
     assert (raw["files"], raw["options"]["top_k"]) == ([["file", 3]], 3)
+
+
+async def test_a_wrong_file_fails_no_other_where_each_is_told_of_alone(client: httpx.AsyncClient) -> None:
+    files = {
+        "a": ("a", b"12", WAV),
+        "film": ("b", b"12", "video/mp4"),
+        "none": ("c", b"", WAV),
+        "large": ("d", b"1" * 1_000_001, WAV),
+        "z": ("z", b"3", WAV),
+    }
+    good, film, none, large, last = (await client.post("/t/alone", files=files)).json()
+    assert (good, last) == (["a", 2, None], ["z", 1, None])
+    assert film == ["film", 0, [415, "film is video/mp4; send it as audio/wav or application/octet-stream"]]
+    assert none == ["none", 0, [400, "none is empty; send the bytes of the file"]]
+    assert large == ["large", 0, [413, "large has 1000001 bytes, at most 1000000 are taken; send a part of it"]]
+    for wrong, field in (
+        ([("a", ("a", b"1", WAV)), ("a", ("a", b"1", WAV))], "form.a"),
+        ([("e" * 201, ("e", b"1", WAV)), ("b", ("b", b"", WAV))], "form." + "e" * 200),
+    ):
+        answer = await client.post("/t/alone", files=wrong)
+        assert (answer.status_code, [e["field"] for e in answer.json()["errors"]]) == (422, [field])
 
 
 @pytest.mark.parametrize(

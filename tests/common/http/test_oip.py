@@ -25,6 +25,7 @@ def client(module_suite):
 
 def arrays() -> st.SearchStrategy[dict[str, np.ndarray]]:
     finite = {"allow_nan": False, "allow_infinity": False}
+
     def one(dtype: str, rows: int) -> st.SearchStrategy[np.ndarray]:
         kind = np.dtype(dtype)
         elements = hnp.from_dtype(kind, **(finite if kind.kind == "f" else {}))

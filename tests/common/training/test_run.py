@@ -35,7 +35,7 @@ def test_a_new_run_can_be_opened_and_read(tmp_path: Path) -> None:
 
 
 def test_toml_of_tables_in_tables() -> None:
-    values = {"a": {"b": {"c": 1}, "d": 2.5}, "e": [1, 2]}
+    values = {"a": {"b": {"c": 1}, "d": 2.5}, "e": [1, 2], "f": [{"g": ["h"], "i": True}, {"g": [], "i": False}]}
     assert tomllib.loads(toml(values)) == values
 
 

@@ -1,0 +1,1 @@
+"""Streams: what DeepSER reads of a recording and of its transcript."""
