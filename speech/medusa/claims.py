@@ -34,7 +34,7 @@ class Plan(NamedTuple):
     tasks: tuple[Task, ...]
 
 
-QUICK = Plan(3, made(Updates(50, 40), train=2_400, test=400, members=3, folds=2))
+QUICK = Plan(3, made(Updates(45, 35), train=1_200, test=400, members=3, folds=2))
 FULL = Plan(
     5,
     (
@@ -42,7 +42,7 @@ FULL = Plan(
         spoken(Updates(400, 150), members=3, folds=3),
     ),
 )
-QUICK_RECORDED = Plan(3, (recorded("emodb", Updates(200, 80), members=3, folds=3),))
+QUICK_RECORDED = Plan(3, (recorded("emodb", Updates(160, 60), members=3, folds=3),))
 FULL_RECORDED = Plan(
     5,
     (
@@ -120,13 +120,16 @@ def described(plan: Plan, left_out: str) -> str:
 
 def described_task(task: Task) -> str:
     config, updates = task.config, task.updates
-    members = ", ".join("+".join(member.streams) for member in config.members) if task.ensemble else "one"
+    members = config.members if task.ensemble else config.members[:1]
+    named = ", ".join("+".join(member.streams) for member in members)
+    folds = f", {config.meta.folds} folds of speakers" if task.ensemble else ""
     split = "each seed tests other speakers" if task.dealt else "the set's own split under every seed"
     if config.data.name == "synthetic":
         made = config.data.synthetic
-        split = f"{made.train} training clips made anew by every seed, {made.mixtures:.0%} of two emotions"
-    folds = f", {config.meta.folds} folds of speakers" if task.ensemble else ""
+        mixed = f", {100 * made.mixtures:.0f} % of them of two emotions" if made.mixtures else ""
+        split = f"each seed makes {made.train} training clips{mixed}"
     return (
-        f"{task.name}: members {members} of width {config.model.width}, {updates.first} + {updates.second} updates of "
-        f"{config.optim.batch} clips at {config.stage1.lr:g} and {config.stage2.lr:g}{folds}, {split}."
+        f"{task.name}: {len(members)} member{'s' * (len(members) > 1)} ({named}) of width {config.model.width}, "
+        f"{updates.first} + {updates.second} updates of {config.optim.batch} clips at {config.stage1.lr:g} and "
+        f"{config.stage2.lr:g}{folds}, {split}."
     )

@@ -143,7 +143,7 @@ class DeepSER(nn.Module):
     def attribute_head(self, s: Float[Tensor, "batch width"]) -> Float[Tensor, "batch attributes"]:
         """1 + 6 sigmoid(W_r s)."""
         if self.attribute is None:
-            return s.new_full((len(s), self.attributes), float("nan"))
+            return s.new_full((s.shape[0], self.attributes), float("nan"))  # len() would fix the exported batch
         return LOW + (HIGH - LOW) * torch.sigmoid(self.attribute(s))
 
 

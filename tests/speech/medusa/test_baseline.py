@@ -11,11 +11,11 @@ from sklearn.preprocessing import StandardScaler
 
 from common.audio import decode_at
 from common.audio.frames import speech_frames
+from common.audio.functionals import FUNCTIONALS
 from common.errors import OperatorError
 from contracts.speech import SAMPLE_RATE
 from speech.medusa import baseline
 from speech.medusa.baseline import best_strength, fit, held_out, macro_f1, vectors
-from common.audio.functionals import FUNCTIONALS
 
 FEW = (0.01, 0.1)
 
