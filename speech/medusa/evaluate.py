@@ -11,16 +11,19 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 import torch
+from torch import Tensor
 
 from common.registry.cards import render, write_whole
 from common.training import checkpoint
 from common.training.run import METRICS, Run, open_run, same_data
 from contracts.models import Metric
 from contracts.runs import RunManifest
-from speech.medusa import ensemble, meta
+from contracts.speech import FRAMES, FUNCTIONALS
+from speech.medusa import ensemble, meta, rival
 from speech.medusa.calibrate import calibration_error, log_softmax, reliability
 from speech.medusa.config import ATTRIBUTES, Config
 from speech.medusa.data import load
+from speech.medusa.drawings import draw
 from speech.medusa.ensemble import Trained
 from speech.medusa.figures import Figures, Reliability, concordance, confusion, macro_f1, measured, per_class
 from speech.medusa.members import Said, judge
@@ -55,7 +58,7 @@ class Answers(NamedTuple):
 
 
 def evaluate(*, run: Path, data: Path | None) -> RunManifest:
-    """Measure the ensemble; writes metrics.json and updates run.json.
+    """Measure the ensemble; writes metrics.json and two figures and updates run.json.
 
     Raises OperatorError for a run that is not finished, other data or encoders than it was trained with, and parts that
     do not fit one another.
@@ -67,6 +70,7 @@ def evaluate(*, run: Path, data: Path | None) -> RunManifest:
     test, dev = answers(trained, sets.test), answers(trained, sets.dev)
     figures = all_figures(opened, config, sets, trained, test, dev)
     write_whole(run / METRICS, render(figures))
+    draw(figures, run)
     sizes = {"parameters": sum(p.numel() for m in (*trained.members, trained.meta) for p in m.parameters())}
     kept = {"members": len(trained.members), "temperature": trained.card.temperature, "soft_targets": sets.soft}
     return opened.update(metrics=figures.metrics, properties=opened.manifest.properties | sizes | kept)
@@ -91,13 +95,17 @@ def answers(trained: Trained, rows: Rows) -> Answers:
 
 def all_figures(run: Run, config: Config, sets: Sets, trained: Trained, test: Answers, dev: Answers) -> Figures:
     """``metrics.json``."""
+    # The made set is frames without a recording behind them, and the baseline's strength is chosen across speakers.
+    described = config.data.name != "synthetic" and bool({FRAMES, FUNCTIONALS} & test.rows.streams.keys())
+    heard = described and len(set(sets.train.speakers)) > 2
     agreed = test.rows.consensus.numpy()
     labels = test.rows.labels.numpy()[agreed]
     calm = np.exp(log_softmax(test.logits[agreed] / trained.card.temperature))
     found = (
         *(metric for split, asked in (("test", test), ("dev", dev)) for metric in split_figures(split, asked, trained)),
         *per_class("test", test.logits[agreed].argmax(1), labels, sets.classes),
-        *(out_of_fold(run, sets) if config.meta.kind == "linear" and not config.meta.on_train else ()),
+        *(beside_baseline(sets, test) if heard else ()),
+        *(out_of_fold(run, sets, heard) if config.meta.kind == "linear" and not config.meta.on_train else ()),
     )
     return Figures(
         classes=sets.classes,
@@ -113,6 +121,14 @@ def all_figures(run: Run, config: Config, sets: Sets, trained: Trained, test: An
         ),
         metrics=found,
     )
+
+
+def beside_baseline(sets: Sets, test: Answers) -> Iterator[Metric]:
+    """The ensemble as published, against the baseline, on test."""
+    agreed = test.rows.consensus
+    rows, ours = test.rows.select(agreed), test.logits[agreed.numpy()].argmax(1)
+    theirs = rival.asked(rival.usable(sets.train), rows, len(sets.classes))
+    yield from rival.compared("test", ours, theirs, rows.labels.numpy(), sets.classes)
 
 
 def split_figures(split: str, asked: Answers, trained: Trained) -> Iterator[Metric]:
@@ -135,14 +151,20 @@ def split_figures(split: str, asked: Answers, trained: Trained) -> Iterator[Metr
         yield Metric(name=f"meta_run_{number}_macro_f1", split=split, value=macro_f1(said, labels, len(classes)), n=n)
 
 
-def out_of_fold(run: Run, sets: Sets) -> Iterator[Metric]:
-    """The soft vote and the members on training clips of speakers that they never heard."""
-    kept = checkpoint.read(run.folder / OUT_OF_FOLD).part("said")["logits"].softmax(2).numpy()
-    agreed = sets.train.consensus.numpy()
-    labels = sets.train.labels.numpy()[agreed]
-    yield from measured("soft_vote_", "out-of-fold", kept.mean(0)[agreed].argmax(1), labels, sets.classes)
-    for number, one in enumerate(kept):
-        yield from measured(f"member_{number:02d}_", "out-of-fold", one[agreed].argmax(1), labels, sets.classes)
+def out_of_fold(run: Run, sets: Sets, heard: bool) -> Iterator[Metric]:
+    """The soft vote, the members and (``heard``) the baseline on training clips of speakers that they never heard."""
+    kept = checkpoint.read(run.folder / OUT_OF_FOLD).part("said")
+    learnt = rival.usable(sets.train)
+    place = {name: row for row, name in enumerate(sets.train.ids)}
+    chosen = torch.tensor([place[name] for name in learnt.ids])
+    said: Tensor = kept["logits"][:, chosen].softmax(2)
+    labels, vote = learnt.labels.numpy(), said.mean(0).argmax(1).numpy()
+    yield from measured("soft_vote_", "out-of-fold", vote, labels, sets.classes)
+    for number, one in enumerate(said):
+        yield from measured(f"member_{number:02d}_", "out-of-fold", one.argmax(1).numpy(), labels, sets.classes)
+    if heard:
+        theirs = rival.over_folds(learnt, kept["folds"][chosen], len(sets.classes))
+        yield from rival.compared("out-of-fold", vote, theirs, labels, sets.classes)
 
 
 def _calibration(split: str, asked: Answers, temperature: float) -> Iterator[Metric]:

@@ -13,6 +13,9 @@ from common.audio import decode_at
 from contracts.speech import SAMPLE_RATE, SPEECH_LIMITS
 from speech.medusa.corpora.corpus import Corpus, Utterance
 
+COPY = "@"
+"""Between the id of a clip and its speed."""
+
 
 def at_speeds(corpus: Corpus, speeds: Sequence[float]) -> Corpus:
     """The corpus, and each of its training clips once more at every speed, called ``<id>@<speed>``.
@@ -20,6 +23,11 @@ def at_speeds(corpus: Corpus, speeds: Sequence[float]) -> Corpus:
     Dev and test clips, and everybody's first copies, stay as they are.
     """
     return corpus._replace(utterances=tuple(u for one in corpus.utterances for u in _copies(one, speeds)))
+
+
+def is_copy(name: str) -> bool:
+    """Whether a clip of this id is another one at some speed."""
+    return COPY in name
 
 
 def played(audio: bytes, speed: float) -> bytes:
@@ -35,7 +43,9 @@ def _copies(utterance: Utterance, speeds: Sequence[float]) -> Iterator[Utterance
     yield utterance
     if utterance.split == "train":
         for speed in speeds:
-            yield utterance._replace(id=f"{utterance.id}@{speed:g}", audio=partial(_played_audio, utterance, speed))
+            yield utterance._replace(
+                id=f"{utterance.id}{COPY}{speed:g}", audio=partial(_played_audio, utterance, speed)
+            )
 
 
 def _played_audio(utterance: Utterance, speed: float) -> bytes:
