@@ -157,7 +157,7 @@ def bench_llm(session: nox.Session) -> None:
 @nox.session(venv_backend="none")
 def claims(session: nox.Session) -> None:
     """Re-test the papers' claims on bundled data, quickly; KITHARA_DATA adds the real sets."""
-    for system in ("fff", "acn", "bloomwise", "icl_priors", "lc_protonets"):
+    for system in ("fff", "acn", "bloomwise", "icl_priors", "lc_protonets", "medusa"):
         dev(session).run("kithara", "claims", system, "--quick", *session.posargs)
 
 

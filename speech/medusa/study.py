@@ -156,13 +156,13 @@ class Study:
     def _round(self, seed: int) -> Round:
         config = replace(self.task.config, seed=seed)
         if self.task.dealt:
-            config = replace(config, data=self._dealt(seed))
+            config = replace(config, data=self.dealt(seed))
         sets = load(config, self.data, self.folder)
         with world("cpu") as here:
             made = prepare(config, sets.train, self.folder / f"{self.task.name}-{seed}", here)
         return Round(self.task, config, with_streams(sets, config, made))
 
-    def _dealt(self, seed: int) -> Data:
+    def dealt(self, seed: int) -> Data:
         """One group of speakers tests, the next is for development."""
         groups, data = self.groups, self.task.config.data
         test, dev = (groups[(seed + further) % len(groups)] for further in (0, 1))

@@ -220,6 +220,7 @@ def test_the_long_commands_are_run_by_ci() -> None:
         "kithara bench llm --quick",
         "kithara claims lc_protonets --quick",
         "kithara bench lc_protonets --quick",
+        "kithara claims medusa --quick",
         "kithara bench medusa --quick",
     ]
     assert "nox -s claims bench" in ci

@@ -70,7 +70,7 @@ def single(of: Round) -> Values:
 
 
 def own_rows(of: Round) -> Values:
-    """The paper's recipe as released."""
+    """The rows of the paper."""
     return _heard(of, of.learn_meta(of.own_rows)[0])
 
 

@@ -46,10 +46,10 @@ def second_stage(network: DeepSER, job: Job, config: Config, updates: Updates, *
     """
     network = copy.deepcopy(network)
     everything, phase = phases(network, job, config)
-    if balanced and phase.sampler is not None:
-        rows = endless(phase.sampler)
-    else:
-        phase, rows = replace(phase, step=everything.step), islice(whole(job, config), updates.first, None)
+    if not balanced:
+        phase = replace(phase, step=everything.step, sampler=None)
+    # All clips: on from where stage 1 stopped.
+    rows = endless(phase.sampler) if phase.sampler is not None else islice(whole(job, config), updates.first, None)
     follow(network, phase, islice(rows, updates.second), updates.second, job.seed, config.optim)
     return network.eval()
 

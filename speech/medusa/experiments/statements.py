@@ -64,8 +64,8 @@ def ensembles() -> Iterator[Claim]:
         SOFT_VOTE,
         -CLOSE,
     )
-    yield _apart("the released recipe's meta-classifier beats the soft vote", "as above, learnt from own clips",
-                 OWN_ROWS, SOFT_VOTE)  # fmt: skip
+    yield _apart("a meta-classifier learnt from the members' own clips beats the soft vote",
+                 "table 3: .472 against .439, learnt so", OWN_ROWS, SOFT_VOTE)  # fmt: skip
     yield _apart("answers out of fold teach the meta-classifier more than those to the members' own clips",
                  "specification, section 9: .850 against .818", META, OWN_ROWS)  # fmt: skip
     yield Claim(

@@ -2,6 +2,8 @@
 
 from typing import Literal, NamedTuple
 
+from msgspec.structs import replace
+
 from speech.medusa.config import (
     Augment,
     Config,
@@ -46,7 +48,7 @@ class Task(NamedTuple):
     baseline: bool = False
 
 
-def made(updates: Updates, train: int, test: int, members: int, folds: int) -> tuple[Task, Task]:
+def made(updates: Updates, clips: Synthetic, members: int, folds: int) -> tuple[Task, Task]:
     """Level L0 (section 9), and the same with clips of two emotions."""
     streams = {part: Stream(part=part, pool=4) for part in ("mel", "descriptors")}
     both = ("mel", "descriptors")
@@ -58,14 +60,10 @@ def made(updates: Updates, train: int, test: int, members: int, folds: int) -> t
     )
     plain, mixed = (
         Config(
-            data=Data(
-                synthetic=Synthetic(
-                    train=train, dev=160, test=test, speakers=12, noise=0.1, neutral=0.06, mixtures=mixtures
-                )
-            ),
+            data=Data(synthetic=replace(clips, mixtures=mixtures)),
             streams=streams,
             members=chosen[:members],
-            # Narrower networks need many more updates for sums modulo 8, and cost little less.
+            # Narrower networks need many more updates until they find sums modulo 8.
             model=Model(width=128, feed_forward=64, dropout=0.0, attention_dropout=0.0),
             stage1=Stage(lr=1e-3),
             stage2=Stage(lr=5e-4),

@@ -43,7 +43,14 @@ def test_every_claim_compares_conditions_that_are_measured() -> None:
     assert len({claim.claim for claim in found}) == len(found)
     # Each arm is the control of a claim about the whole method, each way to combine of one about the meta-classifier.
     assert {c.control[0] for c in found if c.method[0] == FULL} == {*ARMS, BASELINE} - {FULL}
-    assert {c.control[0] for c in found if c.method[0] == META} == {SOFT_VOTE, HARD_VOTE, BEST, OWN_ROWS, SINGLE, BASELINE}
+    assert {c.control[0] for c in found if c.method[0] == META} == {
+        SOFT_VOTE,
+        HARD_VOTE,
+        BEST,
+        OWN_ROWS,
+        SINGLE,
+        BASELINE,
+    }
 
 
 def test_an_effect_is_in_points_and_a_set_without_the_conditions_has_no_row() -> None:
