@@ -223,5 +223,6 @@ def test_the_long_commands_are_run_by_ci() -> None:
         "kithara claims medusa --quick",
         "kithara bench medusa --quick",
     ]
-    assert "nox -s claims bench" in ci
+    assert "nox -s claims " in ci
+    assert "nox -s bench" in ci
     assert all(f'"{word}"' in noxfile for c in long for word in c.split()[1:3])
