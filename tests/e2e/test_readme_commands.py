@@ -191,7 +191,7 @@ def test_name_the_emotion_in_a_voice(tmp_path: Path) -> None:
 
 
 def test_train_an_ensemble(tmp_path: Path) -> None:
-    _, train, evaluate, export, _ = commands(VOICE)
+    _, train, evaluate, export, *_ = commands(VOICE)
     folder = run(train, tmp_path).splitlines()[-1]
     run(evaluate.replace("RUN", folder), tmp_path)
     run(export.replace("RUN", folder), tmp_path)
