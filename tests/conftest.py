@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, contextmanager
 from typing import Any
 
 import httpx
@@ -41,3 +41,31 @@ def in_process() -> Callable[[Any], AbstractAsyncContextManager[httpx.AsyncClien
         await task
 
     return opened
+
+
+class Killed(BaseException):
+    """Stands for the signal: nothing of ours catches it."""
+
+
+@pytest.fixture
+def killed() -> Callable[[int], AbstractContextManager[None]]:
+    """``with killed(n): train()``: the n-th step of any trainer within ends the training, as a kill would."""
+    from common.training.loop import Trainer  # torch takes seconds that most tests do not need
+
+    @contextmanager
+    def at(number: int) -> Iterator[None]:
+        step, count = Trainer._step, 0
+
+        def dies(self: Trainer, *args: Any, **kwargs: Any) -> None:
+            nonlocal count
+            count += 1
+            if count == number:
+                raise Killed
+            step(self, *args, **kwargs)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Trainer, "_step", dies)
+            with pytest.raises(Killed):
+                yield
+
+    return at

@@ -1,6 +1,8 @@
 """The whole training on generated texts, a few epochs at a time."""
 
 import json
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import msgspec
@@ -14,7 +16,7 @@ from common.registry.cards import render
 from common.text.figures import Figures
 from common.text.rows import Rows
 from common.text.thresholds import best_thresholds
-from common.training import checkpoint, loop
+from common.training import checkpoint
 from common.training.run import open_run
 from llm_studies.icl_priors.items import matrix
 from llm_studies.reference import train as reference_train
@@ -22,10 +24,6 @@ from llm_studies.reference.config import Config, Data, Generated, Optim
 from llm_studies.reference.data import load, rows, unseen
 from llm_studies.reference.evaluate import PREDICTIONS, Trained, evaluate
 from llm_studies.reference.train import scores, train
-
-
-class Killed(BaseException):
-    """Stands for the signal: nothing of ours catches it."""
 
 
 def run(out: Path, config: Config, resume: Path | None = None) -> Path:
@@ -45,22 +43,11 @@ def test_the_same_seed_gives_the_same_weights(trained: Path, config: Config, tmp
 
 @pytest.mark.parametrize("killed_at", [1, 7, 16, 144])
 def test_a_killed_run_resumes_to_the_same_bits(
-    trained: Path, config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed_at: int
+    trained: Path, config: Config, tmp_path: Path, killed: Callable[[int], AbstractContextManager[None]], killed_at: int
 ) -> None:
     """Before the first checkpoint, in the middle and at the end of an epoch, in the last step; dropout is on."""
-    step, count = loop.Trainer._step, 0
-
-    def dies(self: loop.Trainer, *args: object, **kwargs: object) -> None:
-        nonlocal count
-        count += 1
-        if count == killed_at:
-            raise Killed
-        step(self, *args, **kwargs)  # pyright: ignore[reportArgumentType]
-
-    with monkeypatch.context() as patch:
-        patch.setattr(loop.Trainer, "_step", dies)
-        with pytest.raises(Killed):
-            run(tmp_path, config)
+    with killed(killed_at):
+        run(tmp_path, config)
     (folder,) = (tmp_path / "reference").iterdir()
     torch.rand(5)
     assert run(tmp_path, config, resume=folder) == folder

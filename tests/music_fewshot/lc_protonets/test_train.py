@@ -1,6 +1,8 @@
 """The whole training on tones: both phases, every set-up and method, killed and resumed."""
 
 import json
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import msgspec
@@ -24,10 +26,6 @@ from music_fewshot.lc_protonets.train import train
 from music_fewshot.lc_protonets.validation import episode_selection, tagging_selection
 
 NOTHING = Pretrain(epochs=0)
-
-
-class Killed(BaseException):
-    """Stands for the signal: nothing of ours catches it."""
 
 
 def run(out: Path, config: Config, resume: Path | None = None) -> Path:
@@ -65,22 +63,11 @@ def test_the_same_seed_gives_the_same_weights(trained: Path, config: Config, tmp
 
 @pytest.mark.parametrize("killed_at", [1, 8, 18, 19, 24, 30])
 def test_a_killed_run_resumes_to_the_same_bits(
-    trained: Path, config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed_at: int
+    trained: Path, config: Config, tmp_path: Path, killed: Callable[[int], AbstractContextManager[None]], killed_at: int
 ) -> None:
     """18 supervised steps, 6 an epoch, then 12 episodes; a checkpoint every 4 steps. Windows are drawn all the way."""
-    step, count = loop.Trainer._step, 0
-
-    def dies(self: loop.Trainer, *args: object, **kwargs: object) -> None:
-        nonlocal count
-        count += 1
-        if count == killed_at:
-            raise Killed
-        step(self, *args, **kwargs)  # pyright: ignore[reportArgumentType]
-
-    with monkeypatch.context() as patch:
-        patch.setattr(loop.Trainer, "_step", dies)
-        with pytest.raises(Killed):
-            run(tmp_path, config)
+    with killed(killed_at):
+        run(tmp_path, config)
     (folder,) = (tmp_path / "lc_protonets").iterdir()
     torch.rand(5)
     assert run(tmp_path, config, resume=folder) == folder

@@ -1,5 +1,7 @@
 """The four stages as one run: exact resume, no leaks, what a run says of itself (sections 2.6, 4.10, 10.8, 10.10)."""
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import msgspec
@@ -24,10 +26,6 @@ from speech.medusa.system import SYSTEM
 from speech.medusa.train import HELD_OUT, OUT_OF_FOLD, OWN_ROWS, derive, train
 
 
-class Killed(BaseException):
-    """Stands for the signal: nothing of ours catches it."""
-
-
 def again(out: Path, config: Config, resume: Path | None = None) -> Path:
     return train(config=config, data=None, out=out, resume=resume, command="kithara train medusa")
 
@@ -44,22 +42,11 @@ def weights(folder: Path) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("killed_at", [1, 13, 25, 40])
 def test_a_killed_ensemble_resumes_to_the_same_bits(
-    trained: Path, config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed_at: int
+    trained: Path, config: Config, tmp_path: Path, killed: Callable[[int], AbstractContextManager[None]], killed_at: int
 ) -> None:
     """Before the first checkpoint, within the first and the second member, and among the folds."""
-    step, count = loop.Trainer._step, 0
-
-    def dies(self: loop.Trainer, *args: object, **kwargs: object) -> None:
-        nonlocal count
-        count += 1
-        if count == killed_at:
-            raise Killed
-        step(self, *args, **kwargs)  # pyright: ignore[reportArgumentType]
-
-    with monkeypatch.context() as patch:
-        patch.setattr(loop.Trainer, "_step", dies)
-        with pytest.raises(Killed):
-            again(tmp_path, config)
+    with killed(killed_at):
+        again(tmp_path, config)
     (folder,) = (tmp_path / "medusa").iterdir()
     torch.rand(5)
     assert again(tmp_path, config, resume=folder) == folder

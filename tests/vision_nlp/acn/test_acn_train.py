@@ -4,6 +4,8 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import msgspec
@@ -33,10 +35,6 @@ SHORT = Config(
 )
 BATCHES = 6
 """Of 1293 training rows, in one epoch."""
-
-
-class Killed(BaseException):
-    """Stands for the signal: nothing of ours catches it."""
 
 
 def run(out: Path, config: Config = SHORT, resume: Path | None = None) -> Path:
@@ -72,22 +70,11 @@ def test_the_same_seed_gives_the_same_weights(whole: Path, tmp_path: Path) -> No
 
 @pytest.mark.parametrize("killed_at", [1, 4, BATCHES, BATCHES + 1, 3 * BATCHES])
 def test_a_killed_run_resumes_to_the_same_bits(
-    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed_at: int
+    whole: Path, tmp_path: Path, killed: Callable[[int], AbstractContextManager[None]], killed_at: int
 ) -> None:
     """Before the first checkpoint, within an epoch, at its end; shifts, mirrors, CutMix and dropout are drawn anew."""
-    step, count = loop.Trainer._step, 0
-
-    def dies(self: loop.Trainer, *args: object, **kwargs: object) -> None:
-        nonlocal count
-        count += 1
-        if count == killed_at:
-            raise Killed
-        step(self, *args, **kwargs)  # pyright: ignore[reportArgumentType]
-
-    with monkeypatch.context() as patch:
-        patch.setattr(loop.Trainer, "_step", dies)
-        with pytest.raises(Killed):
-            run(tmp_path)
+    with killed(killed_at):
+        run(tmp_path)
     folder = only_run(tmp_path)
     torch.rand(7)
     assert run(tmp_path, resume=folder) == folder

@@ -1,6 +1,8 @@
 """The whole training on generated texts, a few epochs at a time, and the figures of its result."""
 
 import json
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import msgspec
@@ -15,7 +17,7 @@ from common.text.features import TOKENIZER, probabilities, read_tokenizer
 from common.text.figures import Figures
 from common.text.rows import Rows
 from common.text.thresholds import best_thresholds
-from common.training import checkpoint, loop
+from common.training import checkpoint
 from common.training.run import Run, open_run
 from deploy.commands.configs import packaged, read
 from vision_nlp.acn_text import train as acn_text_train
@@ -25,10 +27,6 @@ from vision_nlp.acn_text.evaluate import evaluate, load_learner
 from vision_nlp.acn_text.model import Learner
 from vision_nlp.acn_text.system import SYSTEM
 from vision_nlp.acn_text.train import logits, train, words_found
-
-
-class Killed(BaseException):
-    """Stands for the signal: nothing of ours catches it."""
 
 
 def again(out: Path, config: Config, resume: Path | None = None) -> Path:
@@ -49,22 +47,11 @@ def split(run: Run, config: Config, name: str) -> Rows:
 
 @pytest.mark.parametrize("killed_at", [1, 9, 12, 40])
 def test_a_killed_run_resumes_to_the_same_bits(
-    trained: Path, config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed_at: int
+    trained: Path, config: Config, tmp_path: Path, killed: Callable[[int], AbstractContextManager[None]], killed_at: int
 ) -> None:
     """Before the first checkpoint, within masked words, at their end, and among labels; hidden words are drawn anew."""
-    step, count = loop.Trainer._step, 0
-
-    def dies(self: loop.Trainer, *args: object, **kwargs: object) -> None:
-        nonlocal count
-        count += 1
-        if count == killed_at:
-            raise Killed
-        step(self, *args, **kwargs)  # pyright: ignore[reportArgumentType]
-
-    with monkeypatch.context() as patch:
-        patch.setattr(loop.Trainer, "_step", dies)
-        with pytest.raises(Killed):
-            again(tmp_path, config)
+    with killed(killed_at):
+        again(tmp_path, config)
     (folder,) = (tmp_path / "acn_text").iterdir()
     torch.rand(5)
     assert again(tmp_path, config, resume=folder) == folder

@@ -4,6 +4,8 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import msgspec
@@ -11,7 +13,7 @@ import pytest
 import torch
 
 from common.errors import OperatorError
-from common.training import checkpoint, events, loop
+from common.training import checkpoint, events
 from common.training.run import EVENTS, open_run
 from contracts.runs import EpochEnded, PhaseStarted, RunStarted
 from vision_nlp import pictures
@@ -63,22 +65,11 @@ def test_the_same_seed_gives_the_same_weights(whole: Path, tmp_path: Path) -> No
 
 @pytest.mark.parametrize("killed_at", [1, 3, 6, 11, 12, 15, 27, 30])
 def test_a_killed_run_resumes_to_the_same_bits(
-    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed_at: int
+    whole: Path, tmp_path: Path, killed: Callable[[int], AbstractContextManager[None]], killed_at: int
 ) -> None:
     """Before the first checkpoint, in the middle of an epoch, at ends of epochs and of phases; dropout is on."""
-    step, count = loop.Trainer._step, 0
-
-    def dies(self: loop.Trainer, *args: object, **kwargs: object) -> None:
-        nonlocal count
-        count += 1
-        if count == killed_at:
-            raise Killed
-        step(self, *args, **kwargs)  # pyright: ignore[reportArgumentType]
-
-    with monkeypatch.context() as patch:
-        patch.setattr(loop.Trainer, "_step", dies)
-        with pytest.raises(Killed):
-            run(tmp_path)
+    with killed(killed_at):
+        run(tmp_path)
     folder = only_run(tmp_path)
     assert open_run(folder, "fff").manifest.status == "running"
     torch.rand(7)
