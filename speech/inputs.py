@@ -4,11 +4,20 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from common.audio.frames import HOP, WINDOW, speech_frames
+from common.audio.frames import FEATURES, HOP, WINDOW, speech_frames
+from common.audio.functionals import FUNCTIONALS as NUMBERS
 from common.audio.functionals import functionals
 from common.text.features import PAD
-from contracts.speech import FUNCTIONALS, IDS, IDS_MASK
+from contracts.speech import FUNCTIONALS, IDS, IDS_MASK, emotion_signature
+from contracts.tensors import Signature
 from speech.features import padded
+
+
+def signature(classes: int, width: int, *, attributes: bool, text: bool, whole: bool) -> Signature:
+    """Of a graph over this front end; ``whole``: it takes functionals, too."""
+    return emotion_signature(
+        FEATURES, classes, width, attributes=attributes, text=text, functionals=len(NUMBERS) if whole else 0
+    )
 
 
 def graph_inputs(

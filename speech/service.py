@@ -10,8 +10,6 @@ from typing import TypeVar
 import msgspec
 import numpy as np
 
-from common.audio.frames import FEATURES
-from common.audio.functionals import FUNCTIONALS
 from common.errors import BackendFault, DeadlineExceeded, Invalid, Rejected
 from common.http.forms import File
 from common.runtime.base import Call
@@ -28,12 +26,10 @@ from contracts.speech import (
     ClipEmotion,
     EmotionOptions,
     EmotionResponse,
-    emotion_signature,
 )
-from contracts.tensors import Signature
 from speech.answers import Recording, Said, clip_emotion
 from speech.features import Speech, pieces, segments, to_speech, warnings
-from speech.inputs import frames, graph_inputs
+from speech.inputs import frames, graph_inputs, signature
 from speech.transcripts import Transcript, transcript
 
 T = TypeVar("T")
@@ -158,23 +154,17 @@ def _timed(work: Callable[[], T]) -> tuple[T, float]:
 def _speech(card: ModelCard) -> SpeechInput:
     """Raises Invalid for a model that does not hear speech."""
     spec, width = card.speech, card.signature.outputs[-1].dims[-1]
-    if spec is None or not isinstance(width, int) or card.signature != _signature(card, spec, width):
+    text = card.text is not None
+    if (
+        spec is None
+        or not isinstance(width, int)
+        or card.signature
+        != signature(len(card.labels), width, attributes=spec.attributes, text=text, whole=spec.functionals is not None)
+    ):
         raise Invalid.field(
             "model", f"{card.name!r} names no emotion in speech, its task is {card.task}; GET /v1/models lists others"
         )
     return spec
-
-
-def _signature(card: ModelCard, spec: SpeechInput, width: int) -> Signature:
-    """What the graph behind such a card takes and gives, with this front end."""
-    return emotion_signature(
-        FEATURES,
-        len(card.labels),
-        width,
-        attributes=spec.attributes,
-        text=card.text is not None,
-        functionals=len(FUNCTIONALS) if spec.functionals else 0,
-    )
 
 
 def _spans(speech: Speech, options: EmotionOptions) -> list[tuple[int, int]]:

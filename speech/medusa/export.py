@@ -5,8 +5,7 @@ from pathlib import Path
 
 import msgspec
 
-from common.audio.frames import FEATURES, FRONT_END
-from common.audio.functionals import FUNCTIONALS
+from common.audio.frames import FRONT_END
 from common.audio.functionals import NAME as DESCRIPTION
 from common.errors import OperatorError
 from common.export.parity import Bounds
@@ -18,8 +17,9 @@ from common.text.features import TOKENIZER, read_tokenizer
 from common.training.run import METRICS, open_run
 from contracts.models import Metric, ModelCard, SpeechInput, TextInput
 from contracts.runs import RunManifest
-from contracts.speech import FRAMES, MODEL, emotion_signature
+from contracts.speech import FRAMES, MODEL
 from contracts.text import TOKENS
+from speech.inputs import signature
 from speech.medusa.config import Config
 from speech.medusa.ensemble import Ensemble, EnsembleCard, graph, read_card
 from speech.medusa.figures import Figures
@@ -103,13 +103,8 @@ def card(manifest: RunManifest, figures: Figures, made: EnsembleCard, model: Ens
         description=f"Names the emotion in a voice ({config.data.name}, {len(made.classes)} labels): one answer made "
         f"of those of {len(made.members)} members, which fuse the streams {', '.join(made.streams)}",
         use=figures.use,
-        signature=emotion_signature(
-            FEATURES,
-            len(made.classes),
-            model.width,
-            attributes=model.judged,
-            text=model.text,
-            functionals=len(FUNCTIONALS) if model.described else 0,
+        signature=signature(
+            len(made.classes), model.width, attributes=model.judged, text=model.text, whole=model.described
         ),
         labels=made.classes,
         text=TextInput(tokenizer=TOKENIZER, max_tokens=LONGEST_TEXT) if model.text else None,
